@@ -1,1 +1,17 @@
-//! (in the making)
+//! What several model families share, each part behind a cargo feature:
+//!
+//! | feature | module | for |
+//! |---|---|---|
+//! | `checkpoint` | [`checkpoint`] | tensors out of safetensors, torch pickles and CTranslate2 files, under their own names |
+//! | `dsp` | [`dsp`] | short-time Fourier transform, mel filter banks |
+//! | `kits` | [`kits`] | replaying recorded reference results in a plugin's tests |
+//! | `onnx` | [`onnx`] | ONNX Runtime, its library named at run time; `onnx-cuda` adds NVIDIA cards |
+
+#[cfg(feature = "checkpoint")]
+pub mod checkpoint;
+#[cfg(feature = "dsp")]
+pub mod dsp;
+#[cfg(feature = "kits")]
+pub mod kits;
+#[cfg(feature = "onnx")]
+pub mod onnx;

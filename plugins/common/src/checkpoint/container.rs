@@ -1,0 +1,176 @@
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use memmap2::Mmap;
+
+use super::{CheckpointError, DType, TensorView, ctranslate2, safetensors, torch};
+
+/// An opened checkpoint: names to tensors, over one or more mapped files.
+#[derive(Debug, Default)]
+pub struct Tensors {
+    entries: BTreeMap<String, Entry>,
+    scalars: BTreeMap<String, f64>,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Entry {
+    pub(super) file: Arc<MappedFile>,
+    pub(super) dtype: DType,
+    pub(super) shape: Vec<usize>,
+    pub(super) strides: Option<Vec<usize>>,
+    /// First byte in the file.
+    pub(super) offset: usize,
+    /// Bytes from there that the tensor may use.
+    pub(super) bytes: usize,
+}
+
+/// A file in memory, with its name for messages.
+#[derive(Debug)]
+pub(super) struct MappedFile {
+    path: PathBuf,
+    map: Mmap,
+}
+
+impl MappedFile {
+    pub(super) fn open(path: &Path) -> Result<Arc<Self>, CheckpointError> {
+        let io = |source| CheckpointError::Io { path: path.to_path_buf(), source };
+        let file = File::open(path).map_err(io)?;
+        // SAFETY: the map is only read. Model files are never written in place (the store renames finished downloads), so the bytes
+        // under the map don't change; a user who truncates a model file while it is in use kills the process, as with any mapped file.
+        let map = unsafe { Mmap::map(&file) }.map_err(io)?;
+        Ok(Arc::new(Self { path: path.to_path_buf(), map }))
+    }
+
+    pub(super) fn bytes(&self) -> &[u8] {
+        &self.map
+    }
+
+    pub(super) fn malformed(&self, format: &'static str, reason: impl ToString) -> CheckpointError {
+        CheckpointError::Malformed { path: self.path.clone(), format, reason: reason.to_string() }
+    }
+}
+
+impl Tensors {
+    /// Opens safetensors files; together they are one checkpoint.
+    ///
+    /// # Errors
+    /// A file can't be read, is not safetensors, or holds element types this crate doesn't know.
+    pub fn safetensors<P: AsRef<Path>>(paths: &[P]) -> Result<Self, CheckpointError> {
+        let mut tensors = Self::default();
+        for path in paths {
+            safetensors::read(&MappedFile::open(path.as_ref())?, &mut tensors)?;
+        }
+        Ok(tensors)
+    }
+
+    /// Opens the shards that an index (`model.safetensors.index.json`) lists; they lie beside it.
+    ///
+    /// # Errors
+    /// As [`Tensors::safetensors`]; also when the index is no index.
+    pub fn safetensors_index(index: &Path) -> Result<Self, CheckpointError> {
+        Self::safetensors(&safetensors::shards(index)?)
+    }
+
+    /// Opens a torch zip pickle. Dictionaries in it become prefixes (`model_state_dict.encoder.conv1.weight`); numbers in them become
+    /// [`Tensors::scalar`]s. Nothing in the pickle is executed.
+    ///
+    /// # Errors
+    /// The file can't be read, is not a torch zip archive, or holds something other than tensors in dictionaries.
+    pub fn torch(path: &Path) -> Result<Self, CheckpointError> {
+        let mut tensors = Self::default();
+        torch::read(&MappedFile::open(path)?, &mut tensors)?;
+        Ok(tensors)
+    }
+
+    /// Opens CTranslate2's `model.bin`; aliases are tensors too. Scalars in it are both tensors and [`Tensors::scalar`]s.
+    ///
+    /// # Errors
+    /// The file can't be read, is no CTranslate2 model or of a version before 4.
+    pub fn ctranslate2(path: &Path) -> Result<Self, CheckpointError> {
+        let mut tensors = Self::default();
+        ctranslate2::read_into(&MappedFile::open(path)?, &mut tensors)?;
+        Ok(tensors)
+    }
+
+    /// The tensor called `name`.
+    ///
+    /// # Errors
+    /// There is none.
+    pub fn get(&self, name: &str) -> Result<TensorView<'_>, CheckpointError> {
+        self.find(name).ok_or_else(|| CheckpointError::Missing { name: name.to_owned() })
+    }
+
+    /// The tensor called `name`, if there is one.
+    pub fn find(&self, name: &str) -> Option<TensorView<'_>> {
+        let (name, entry) = self.entries.get_key_value(name)?;
+        Some(TensorView {
+            name,
+            dtype: entry.dtype,
+            shape: &entry.shape,
+            strides: entry.strides.as_deref(),
+            data: &entry.file.bytes()[entry.offset..entry.offset + entry.bytes],
+        })
+    }
+
+    /// A number that the checkpoint holds beside its tensors.
+    pub fn scalar(&self, name: &str) -> Option<f64> {
+        self.scalars.get(name).copied()
+    }
+
+    /// All names, sorted.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.entries.keys().map(String::as_str)
+    }
+
+    pub(super) fn insert_scalar(&mut self, name: String, value: f64) {
+        self.scalars.insert(name, value);
+    }
+
+    /// Takes an entry in after checking that all of it lies in its file.
+    pub(super) fn insert(&mut self, name: &str, mut entry: Entry, format: &'static str) -> Result<(), CheckpointError> {
+        let damaged = |reason: &str| entry.file.malformed(format, format!("tensor {name} {reason}"));
+        let elements = entry
+            .shape
+            .iter()
+            .try_fold(1_usize, |product, &size| product.checked_mul(size))
+            .ok_or_else(|| damaged("has an impossible shape"))?;
+        let needed = match &entry.strides {
+            _ if elements == 0 => Some(0),
+            None => Some(elements),
+            Some(strides) => entry
+                .shape
+                .iter()
+                .zip(strides)
+                .try_fold(1_usize, |last, (&size, &stride)| last.checked_add((size - 1).checked_mul(stride)?)),
+        };
+        let bytes =
+            needed.and_then(|n| n.checked_mul(entry.dtype.size())).ok_or_else(|| damaged("has impossible strides"))?;
+        let end = entry.offset.checked_add(bytes).ok_or_else(|| damaged("has an impossible offset"))?;
+        if bytes > entry.bytes || end > entry.file.bytes().len() {
+            return Err(damaged("reaches beyond the end of its data"));
+        }
+        entry.bytes = bytes;
+        if entry.strides.as_ref().is_some_and(|strides| is_row_major(&entry.shape, strides)) {
+            entry.strides = None;
+        }
+        self.entries.insert(name.to_owned(), entry);
+        Ok(())
+    }
+
+    pub(super) fn alias(&mut self, alias: &str, name: &str) -> bool {
+        let Some(entry) = self.entries.get(name).cloned() else { return false };
+        self.entries.insert(alias.to_owned(), entry);
+        true
+    }
+}
+
+fn is_row_major(shape: &[usize], strides: &[usize]) -> bool {
+    let mut expected = 1;
+    shape.iter().zip(strides).rev().all(|(&size, &stride)| {
+        let fits = size == 1 || stride == expected;
+        expected *= size.max(1);
+        fits
+    })
+}

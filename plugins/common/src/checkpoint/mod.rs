@@ -1,0 +1,26 @@
+//! Checkpoint files as one thing: tensors under the names they have in the file, read in place.
+//!
+//! [`Tensors`] opens safetensors files (also sharded), torch zip pickles (`.pt`, `.pth`, `pytorch_model.bin`) and CTranslate2's
+//! `model.bin`. Files are memory-mapped; data is converted when a tensor is asked for, so a loader's peak is one tensor, not one file.
+//!
+//! ```no_run
+//! use syrinx_plugin_common::checkpoint::Tensors;
+//!
+//! let tensors = Tensors::safetensors(&["model.safetensors"])?;
+//! let weight = tensors.get("model.encoder.conv1.weight")?;
+//! println!("{:?} {:?}", weight.dtype(), weight.shape());
+//! let values: Vec<f32> = weight.to_f32()?;
+//! # Ok::<(), syrinx_plugin_common::checkpoint::CheckpointError>(())
+//! ```
+
+mod container;
+pub mod ctranslate2;
+mod error;
+mod pickle;
+mod safetensors;
+mod torch;
+mod view;
+
+pub use container::Tensors;
+pub use error::CheckpointError;
+pub use view::{DType, TensorView};
