@@ -1,1 +1,117 @@
-//! (in the making)
+//! OpenAI Whisper for Syrinx: recognition of a hundred languages, and translation into English.
+//!
+//! Data flow of a request, see [`pipeline`] and [`recognizer`]: [`frontend`] (log-mel) → [`model`] (encoder, decoder) → [`window`] (prompt, filters and
+//! search for 30 s) → [`fallback`] (again, warmer, if implausible) → [`segments`] and [`timing`] (cuts, words) → [`longform`] (the next
+//! window) → the sink.
+
+pub mod checkpoint;
+pub mod config;
+pub mod fallback;
+pub mod filters;
+pub mod frontend;
+mod kernels;
+pub mod languages;
+pub mod longform;
+pub mod model;
+pub mod options;
+pub mod pipeline;
+pub mod prompt;
+pub mod recognizer;
+pub mod search;
+pub mod segments;
+pub mod text;
+pub mod timing;
+pub mod tokenizer;
+pub mod vad;
+pub mod weights;
+pub mod window;
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use syrinx_plugin_api::{Error, Host, Level, LoadRequest, Manifest, Model, Plugin, export_plugin};
+
+use crate::checkpoint::LoadError;
+use crate::config::GenerationConfig;
+use crate::model::{LoadOptions, WhisperModel};
+use crate::options::LaunchOptions;
+use crate::pipeline::LoadedWhisper;
+use crate::recognizer::Recognizer;
+use crate::tokenizer::{Tokenizer, TokenizerError};
+
+export_plugin!(|| WhisperPlugin);
+
+/// The family.
+pub struct WhisperPlugin;
+
+impl Plugin for WhisperPlugin {
+    fn manifest(&self) -> Manifest {
+        Manifest {
+            name: "whisper".to_owned(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            description: env!("CARGO_PKG_DESCRIPTION").to_owned(),
+            license: env!("CARGO_PKG_LICENSE").to_owned(),
+            launch_options: LaunchOptions::schema(),
+            ..Manifest::default()
+        }
+    }
+
+    fn load(&self, request: LoadRequest, host: Host) -> Result<Box<dyn Model>, Error> {
+        let options: LaunchOptions = request.options()?;
+        options.validate()?;
+        let compute_type = options.compute_type()?;
+        let threads = match (options.threads, request.threads) {
+            (Some(threads), _) => threads,
+            (None, 0) => LoadOptions::default().threads,
+            (None, allotted) => allotted,
+        };
+
+        let started = Instant::now();
+        host.progress(0.0, "reading weights");
+        let model = WhisperModel::load(&request.model_dir, &LoadOptions { threads, compute_type })?;
+        if host.is_cancelled() {
+            return Err(Error::internal("the load was cancelled"));
+        }
+        host.progress(0.9, "reading the vocabulary");
+        let generation = config::read::<GenerationConfig>(&request.model_dir.join("generation_config.json"))
+            .map_err(|error| Error::internal(error.to_string()))?
+            .unwrap_or_default();
+        let vocabulary = request.assets.get(VOCABULARY_ASSET).unwrap_or(&request.model_dir);
+        let tokenizer = Tokenizer::load(vocabulary, model.dims().n_vocab, generation.is_multilingual)?;
+        host.log(Level::Info, &summary(&request.model, &model, &tokenizer, started));
+        Ok(Box::new(LoadedWhisper::new(Recognizer::new(Arc::new(model), tokenizer), options)))
+    }
+}
+
+/// Catalogue asset with the vocabulary of a model whose own files have none (checkpoints of openai/whisper).
+const VOCABULARY_ASSET: &str = "vocabulary";
+
+fn summary(name: &str, model: &WhisperModel, tokenizer: &Tokenizer, started: Instant) -> String {
+    let dims = model.dims();
+    format!(
+        "{name}: {} + {} layers of {}, {} mel bins, {}, on cpu with {} threads, loaded in {:.2} s",
+        dims.encoder_layers,
+        dims.decoder_layers,
+        dims.d_model,
+        dims.n_mels,
+        if tokenizer.is_multilingual() {
+            format!("{} languages", tokenizer.specials().languages)
+        } else {
+            "English only".to_owned()
+        },
+        model.threads(),
+        started.elapsed().as_secs_f64(),
+    )
+}
+
+impl From<LoadError> for Error {
+    fn from(error: LoadError) -> Self {
+        Self::internal(error.to_string())
+    }
+}
+
+impl From<TokenizerError> for Error {
+    fn from(error: TokenizerError) -> Self {
+        Self::internal(error.to_string())
+    }
+}

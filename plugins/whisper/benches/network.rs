@@ -1,0 +1,70 @@
+//! The network's two hot loops at the official sizes, on weights of a model directory.
+//!
+//! `SYRINX_BENCH_WHISPER=DIR cargo bench -p syrinx-plugin-whisper`: DIR is a Whisper model directory in any layout (tiny.en or base are
+//! meant). Without it nothing is measured.
+
+use std::hint::black_box;
+use std::path::PathBuf;
+
+use criterion::{BenchmarkId, Criterion};
+use syrinx_plugin_whisper::frontend::{MelExtractor, SAMPLE_RATE, WINDOW_FRAMES};
+use syrinx_plugin_whisper::model::{ComputeType, LoadOptions, TokenModel, WhisperModel};
+
+/// Tokens fed before a step is measured: a typical sentence.
+const PREFIX: usize = 32;
+
+fn frontend(criterion: &mut Criterion) {
+    let audio: Vec<f32> = (0..30 * SAMPLE_RATE).map(|i| (i as f32 * 0.05).sin() * 0.3).collect();
+    let extractor = MelExtractor::new(80);
+    criterion.bench_function("log-mel of 30 s", |bench| bench.iter(|| black_box(extractor.extract(&audio, 0))));
+}
+
+fn network(criterion: &mut Criterion, dir: &PathBuf) {
+    for (name, compute_type) in [("float32", ComputeType::Float32), ("int8", ComputeType::Int8)] {
+        for threads in [1, 2] {
+            let model = match WhisperModel::load(dir, &LoadOptions { threads, compute_type }) {
+                Ok(model) => model,
+                Err(error) => return criterion_is_told(&error.to_string()),
+            };
+            let label = format!("{name}, {threads} threads");
+            let mel = vec![0.1; model.dims().n_mels * WINDOW_FRAMES];
+            let mut group = criterion.benchmark_group("encoder");
+            group.sample_size(10);
+            group.bench_function(&label, |bench| bench.iter(|| black_box(model.encode(&mel))));
+            group.finish();
+
+            let Ok(audio) = model.encode(&mel) else { return };
+            let mut group = criterion.benchmark_group("decode step");
+            for beams in [1, 5] {
+                group.bench_function(BenchmarkId::new(&label, format!("{beams} beams")), |bench| {
+                    let mut logits = Vec::new();
+                    let mut session = model.session(&audio);
+                    bench.iter(|| {
+                        if session.fed() == 0 || session.fed() + 1 > session.context() {
+                            session = model.session(&audio);
+                            let fed = session.forward(&[100; PREFIX], &[PREFIX - 1], &mut logits);
+                            assert!(fed.and_then(|()| session.reorder(&vec![0; beams])).is_ok());
+                        }
+                        assert!(session.forward(&vec![100; beams], &[0], &mut logits).is_ok());
+                        black_box(&logits);
+                    });
+                });
+            }
+            group.finish();
+        }
+    }
+}
+
+fn criterion_is_told(reason: &str) {
+    // A benchmark has no other way to say why it measures nothing.
+    panic!("{reason}");
+}
+
+fn main() {
+    let mut criterion = Criterion::default().configure_from_args();
+    frontend(&mut criterion);
+    if let Some(dir) = std::env::var_os("SYRINX_BENCH_WHISPER") {
+        network(&mut criterion, &PathBuf::from(dir));
+    }
+    criterion.final_summary();
+}

@@ -1,0 +1,364 @@
+//! Launch options and request parameters: typed, validated, documented. The host shows and checks their JSON Schema.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Deserializer};
+use syrinx_plugin_api::{Error, Object, TranscribeSettings};
+
+use crate::fallback::Thresholds;
+use crate::longform::{LongformOptions, TEMPERATURES};
+use crate::model::ComputeType;
+use crate::prompt::Task;
+use crate::timing::Punctuation;
+use crate::window::WindowOptions;
+
+/// Beams at temperature 0 unless somebody says otherwise, as in faster-whisper and the command line of openai/whisper.
+pub const DEFAULT_BEAM_SIZE: usize = 5;
+/// Samples above temperature 0, likewise.
+pub const DEFAULT_BEST_OF: usize = 5;
+/// More beams or samples than this cost memory and find nothing better.
+const MOST_SEQUENCES: usize = 32;
+/// Highest temperature: the flattest distribution that still gives words.
+const HIGHEST_TEMPERATURE: f64 = 2.0;
+/// Jobs that run at a time, sharing the threads.
+const DEFAULT_CONCURRENCY: usize = 4;
+
+/// What the model is loaded with.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct LaunchOptions {
+    /// Device to compute on. This build knows `cpu`; `auto` takes the best one.
+    pub device: Option<String>,
+    /// Arithmetic: `float32` (the default, also `auto`) gives the reference's results; `int8` (also `int8_float32`) is faster and needs
+    /// less memory.
+    pub compute_type: Option<String>,
+    /// Threads of one job; what the host allots by default.
+    #[schemars(range(min = 1, max = 1024))]
+    pub threads: Option<usize>,
+    /// Jobs that may run at a time.
+    #[schemars(range(min = 1, max = 64))]
+    pub max_concurrency: Option<usize>,
+    /// Beams of requests that don't say (5; 1 is greedy).
+    #[schemars(range(min = 1, max = 32))]
+    pub beam_size: Option<usize>,
+    /// Samples of requests that don't say, at temperatures above 0 (5).
+    #[schemars(range(min = 1, max = 32))]
+    pub best_of: Option<usize>,
+    /// Most tokens of a 30 s window (224).
+    #[schemars(range(min = 1, max = 448))]
+    pub max_new_tokens: Option<usize>,
+    /// Whether the model translates. Set it to false for fine-tunes that have unlearned it, such as Belle.
+    pub translations: Option<bool>,
+    /// Accepted for Xinference's sake: windows are always 30 s.
+    pub chunk_length_s: Option<f64>,
+    /// Accepted for Xinference's sake: windows don't overlap.
+    pub stride_length_s: Option<serde_json::Value>,
+    /// Accepted for Xinference's sake: requests say which timestamps they want.
+    pub return_timestamps: Option<serde_json::Value>,
+    /// Accepted for Xinference's sake: windows follow each other, each with the text before it.
+    pub batch_size: Option<usize>,
+    /// Accepted for Xinference's sake: requests run side by side.
+    pub request_batch_size: Option<usize>,
+    /// Accepted for Xinference's sake: requests don't wait for each other.
+    pub batch_interval: Option<f64>,
+}
+
+impl LaunchOptions {
+    /// Checks what the schema can't say.
+    ///
+    /// # Errors
+    /// A device or an arithmetic that this build doesn't have.
+    pub fn validate(&self) -> Result<(), Error> {
+        let is_one_of =
+            |value: &Option<String>, known: &[&str]| value.as_deref().is_none_or(|value| known.contains(&value));
+        if !is_one_of(&self.device, &["cpu", "auto"]) {
+            let message = format!(
+                "device {:?} is not available: this build computes on \"cpu\"",
+                self.device.as_deref().unwrap_or("")
+            );
+            return Err(Error::invalid_input("device", message));
+        }
+        self.compute_type()?;
+        Ok(())
+    }
+
+    /// What to compute with.
+    ///
+    /// # Errors
+    /// An arithmetic that this build doesn't have.
+    pub fn compute_type(&self) -> Result<ComputeType, Error> {
+        match self.compute_type.as_deref() {
+            None | Some("auto" | "default" | "float32") => Ok(ComputeType::Float32),
+            Some("int8" | "int8_float32") => Ok(ComputeType::Int8),
+            Some(other) => {
+                let message = format!("compute_type {other:?} is not available: this build computes in \"float32\" or \"int8\"");
+                Err(Error::invalid_input("compute_type", message))
+            }
+        }
+    }
+
+    /// Jobs that may run at a time.
+    #[must_use]
+    pub fn concurrency(&self) -> usize {
+        self.max_concurrency.unwrap_or(DEFAULT_CONCURRENCY).max(1)
+    }
+
+    /// Their JSON Schema.
+    #[must_use]
+    pub fn schema() -> Object {
+        object_schema::<Self>()
+    }
+}
+
+/// What a request may ask for beyond language, prompt, temperature and granularities.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct RequestParameters {
+    /// Beams at temperature 0; 1 is greedy. The launch option's value by default.
+    #[schemars(range(min = 1, max = 32))]
+    pub beam_size: Option<usize>,
+    /// Sequences that are sampled at temperatures above 0. The launch option's value by default.
+    #[schemars(range(min = 1, max = 32))]
+    pub best_of: Option<usize>,
+    /// The search ends when beam_size × patience sequences have finished (1).
+    #[schemars(range(min = 0.0, max = 32.0))]
+    pub patience: Option<f64>,
+    /// Exponent of the length in ranking, 0–1; without it scores are divided by the length.
+    #[schemars(range(min = 0.0, max = 1.0))]
+    pub length_penalty: Option<f64>,
+    /// Words that are likely, separated by blanks. They precede the text of every window.
+    pub hotword: Option<String>,
+    /// The same as a list.
+    pub keywords: Vec<String>,
+    /// Languages that the detection chooses from, when the request names none.
+    pub languages: Vec<String>,
+    /// Temperatures to try in order while a window is implausible; [0, 0.2, 0.4, 0.6, 0.8, 1] for requests at temperature 0.
+    pub temperatures: Option<Vec<f64>>,
+    /// More repetitive windows are tried again (2.4; null: never).
+    #[serde(deserialize_with = "present")]
+    #[schemars(with = "Option<f64>")]
+    pub compression_ratio_threshold: Option<Option<f64>>,
+    /// Windows with a lower mean log probability are tried again (-1; null: never).
+    #[serde(deserialize_with = "present")]
+    #[schemars(with = "Option<f64>")]
+    pub logprob_threshold: Option<Option<f64>>,
+    /// Windows with a higher probability of no speech, and whose text is a guess, are silent (0.6; null: never).
+    #[serde(deserialize_with = "present")]
+    #[schemars(with = "Option<f64>")]
+    pub no_speech_threshold: Option<Option<f64>>,
+    /// Whether each window is prompted with the text before it (true). False is safer against loops, true more consistent.
+    pub condition_on_previous_text: Option<bool>,
+    /// Whether the prompt stays in front of every window, not only the first (false).
+    pub carry_initial_prompt: bool,
+    /// Parts of the audio to transcribe: start, end, start, end… in seconds; a last start without end goes on to the end.
+    pub clip_timestamps: Vec<f64>,
+    /// Drop text that seems invented in silences longer than this, seconds. Needs the granularity `word`.
+    #[schemars(range(min = 0.0))]
+    pub hallucination_silence_threshold: Option<f64>,
+    /// Most tokens of a 30 s window. The launch option's value by default.
+    #[schemars(range(min = 1, max = 448))]
+    pub max_new_tokens: Option<usize>,
+    /// Latest time of the first word of a window, seconds (1; null: any).
+    #[serde(deserialize_with = "present")]
+    #[schemars(with = "Option<f64>")]
+    pub max_initial_timestamp: Option<Option<f64>>,
+    /// Start of the chance at temperatures above 0 (0); the same seed gives the same text.
+    pub seed: u64,
+    /// Whether to leave out stretches without speech before recognition. Not there yet: only false is accepted.
+    pub vad_filter: bool,
+}
+
+/// Tells null from absent.
+fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<Option<T>>, D::Error> {
+    Option::deserialize(deserializer).map(Some)
+}
+
+impl RequestParameters {
+    /// Their JSON Schema.
+    #[must_use]
+    pub fn schema() -> Object {
+        object_schema::<Self>()
+    }
+
+    /// How the file is transcribed; `language` is a code that was looked up before.
+    ///
+    /// # Errors
+    /// Values out of range, parameters that contradict each other, and what isn't there yet.
+    pub fn longform(
+        &self,
+        settings: &TranscribeSettings,
+        launch: &LaunchOptions,
+        task: Task,
+        language: &str,
+    ) -> Result<LongformOptions, Error> {
+        if self.vad_filter {
+            return Err(Error::not_supported("vad_filter is not supported yet: send the request without it")
+                .with_field("vad_filter"));
+        }
+        let word_timestamps = settings.granularities.contains(&syrinx_plugin_api::Granularity::Word);
+        if self.hallucination_silence_threshold.is_some() && !word_timestamps {
+            let message =
+                "hallucination_silence_threshold needs word times: ask for the timestamp granularity \"word\"";
+            return Err(Error::invalid_input("hallucination_silence_threshold", message));
+        }
+        let beam_size = in_range("beam_size", self.beam_size.or(launch.beam_size).unwrap_or(DEFAULT_BEAM_SIZE))?;
+        let best_of = in_range("best_of", self.best_of.or(launch.best_of).unwrap_or(DEFAULT_BEST_OF))?;
+        let window = WindowOptions {
+            task,
+            language: language.to_owned(),
+            sample_len: self.max_new_tokens.or(launch.max_new_tokens),
+            beam_size: Some(beam_size),
+            best_of: Some(best_of),
+            patience: self.patience,
+            length_penalty: self.length_penalty,
+            hotwords: self.hotwords(),
+            max_initial_timestamp: self.max_initial_timestamp.unwrap_or(WindowOptions::default().max_initial_timestamp),
+            ..WindowOptions::default()
+        };
+        // Beams and samples exclude each other within one decoding; the ladder uses one or the other.
+        crate::fallback::at_temperature(&window, 0.0)
+            .validate()
+            .map_err(|error| Error { field: None, ..Error::invalid_input("", error.to_string()) })?;
+        let defaults = Thresholds::default();
+        Ok(LongformOptions {
+            window,
+            temperatures: self.temperatures(settings.temperature)?,
+            thresholds: Thresholds {
+                compression_ratio: self.compression_ratio_threshold.unwrap_or(defaults.compression_ratio),
+                logprob: self.logprob_threshold.unwrap_or(defaults.logprob),
+                no_speech: self.no_speech_threshold.unwrap_or(defaults.no_speech),
+            },
+            condition_on_previous_text: self.condition_on_previous_text.unwrap_or(true),
+            initial_prompt: settings.prompt.clone().filter(|prompt| !prompt.trim().is_empty()),
+            carry_initial_prompt: self.carry_initial_prompt,
+            word_timestamps,
+            punctuation: Punctuation::default(),
+            clip_timestamps: self.clips()?,
+            hallucination_silence_threshold: self.hallucination_silence_threshold,
+        })
+    }
+
+    /// The likely words as one text.
+    fn hotwords(&self) -> Option<String> {
+        let all: Vec<&str> =
+            self.hotword.iter().chain(&self.keywords).map(|words| words.trim()).filter(|w| !w.is_empty()).collect();
+        (!all.is_empty()).then(|| all.join(" "))
+    }
+
+    /// The ladder for a request at temperature 0, the request's own temperature above.
+    fn temperatures(&self, temperature: f32) -> Result<Vec<f64>, Error> {
+        let (field, temperatures) = match &self.temperatures {
+            Some(list) => ("temperatures", list.clone()),
+            None if temperature == 0.0 => ("temperature", TEMPERATURES.to_vec()),
+            None => ("temperature", vec![f64::from(temperature)]),
+        };
+        if temperatures.is_empty() || temperatures.iter().any(|t| !(0.0..=HIGHEST_TEMPERATURE).contains(t)) {
+            let message = format!("{field} must be between 0 and {HIGHEST_TEMPERATURE}, at least one");
+            return Err(Error::invalid_input(field, message));
+        }
+        Ok(temperatures)
+    }
+
+    fn clips(&self) -> Result<Vec<f64>, Error> {
+        if self.clip_timestamps.iter().any(|seconds| !seconds.is_finite() || *seconds < 0.0) {
+            return Err(Error::invalid_input(
+                "clip_timestamps",
+                "clip_timestamps are seconds from the start of the audio, not negative",
+            ));
+        }
+        Ok(self.clip_timestamps.clone())
+    }
+}
+
+/// Checks a number of sequences.
+fn in_range(field: &str, sequences: usize) -> Result<usize, Error> {
+    if (1..=MOST_SEQUENCES).contains(&sequences) {
+        return Ok(sequences);
+    }
+    Err(Error::invalid_input(field, format!("{field} must be between 1 and {MOST_SEQUENCES}, not {sequences}")))
+}
+
+/// The schema of a struct as a JSON object.
+fn object_schema<T: JsonSchema>() -> Object {
+    match schemars::schema_for!(T).to_value() {
+        serde_json::Value::Object(schema) => schema,
+        _ => Object::new(), // a struct's schema is an object
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+    use syrinx_plugin_api::{ErrorKind, Granularity};
+
+    use super::*;
+
+    fn longform(parameters: serde_json::Value, settings: TranscribeSettings) -> Result<LongformOptions, Error> {
+        let parameters: RequestParameters = serde_json::from_value(parameters).expect("parameters of the right types");
+        parameters.longform(&settings, &LaunchOptions::default(), Task::Transcribe, "en")
+    }
+
+    #[test]
+    fn defaults_are_those_of_faster_whisper() {
+        let options = longform(json!({}), TranscribeSettings::default()).expect("defaults are fine");
+        assert_eq!(options.window.beam_size, Some(5));
+        assert_eq!(options.temperatures, TEMPERATURES);
+        assert_eq!(options.thresholds, Thresholds::default());
+        assert!(options.condition_on_previous_text && !options.word_timestamps);
+    }
+
+    #[test]
+    fn null_switches_a_threshold_off() {
+        let options =
+            longform(json!({"logprob_threshold": null}), TranscribeSettings::default()).expect("null is fine");
+        assert_eq!(options.thresholds.logprob, None);
+        assert_eq!(options.thresholds.no_speech, Some(0.6));
+    }
+
+    #[test]
+    fn a_temperature_above_zero_has_no_ladder() {
+        let settings = TranscribeSettings { temperature: 0.5, ..TranscribeSettings::default() };
+        assert_eq!(longform(json!({}), settings).expect("fine").temperatures, [0.5]);
+        let hot = TranscribeSettings { temperature: 2.5, ..TranscribeSettings::default() };
+        assert_eq!(longform(json!({}), hot).unwrap_err().field.as_deref(), Some("temperature"));
+        let nan = TranscribeSettings { temperature: f32::NAN, ..TranscribeSettings::default() };
+        assert!(longform(json!({}), nan).is_err());
+    }
+
+    #[test]
+    fn what_does_not_go_together_is_refused() {
+        let error = |parameters| longform(parameters, TranscribeSettings::default()).unwrap_err();
+        assert_eq!(error(json!({"vad_filter": true})).kind, ErrorKind::NotSupported);
+        assert_eq!(error(json!({"beam_size": 0})).field.as_deref(), Some("beam_size"));
+        assert_eq!(error(json!({"hallucination_silence_threshold": 2})).kind, ErrorKind::InvalidInput);
+        assert_eq!(error(json!({"length_penalty": 2})).kind, ErrorKind::InvalidInput);
+        assert!(error(json!({"clip_timestamps": [-1]})).message.contains("clip_timestamps"));
+        let words = TranscribeSettings { granularities: vec![Granularity::Word], ..TranscribeSettings::default() };
+        assert!(longform(json!({"hallucination_silence_threshold": 2}), words).is_ok());
+    }
+
+    #[test]
+    fn hotwords_and_keywords_are_joined() {
+        let options =
+            longform(json!({"hotword": " etcd ", "keywords": ["Kubernetes", ""]}), TranscribeSettings::default());
+        assert_eq!(options.expect("fine").window.hotwords.as_deref(), Some("etcd Kubernetes"));
+    }
+
+    #[test]
+    fn schemas_are_closed_objects_with_descriptions() {
+        for schema in [LaunchOptions::schema(), RequestParameters::schema()] {
+            assert_eq!(schema["type"], "object");
+            assert_eq!(schema["additionalProperties"], false);
+            let properties = schema["properties"].as_object().expect("properties");
+            assert!(properties.values().all(|property| property["description"].is_string()));
+        }
+    }
+
+    #[test]
+    fn only_the_processor_is_there() {
+        let launch =
+            |value: serde_json::Value| serde_json::from_value::<LaunchOptions>(value).expect("fine").validate();
+        assert!(launch(json!({"device": "cpu", "compute_type": "float32", "batch_size": 16})).is_ok());
+        assert_eq!(launch(json!({"device": "cuda:0"})).unwrap_err().field.as_deref(), Some("device"));
+        assert_eq!(launch(json!({"compute_type": "int4"})).unwrap_err().field.as_deref(), Some("compute_type"));
+    }
+}

@@ -1,0 +1,195 @@
+//! From request to sink.
+
+use syrinx_plugin_api::{
+    Ability, Error, Flow, Granularity, Model, ModelCard, Segment, Task, TranscribeRequest, TranscriptEvent,
+    TranscriptSink, Word,
+};
+
+use crate::frontend::SAMPLE_RATE;
+use crate::languages;
+use crate::longform::{self, Listener};
+use crate::model::{ComputeType, ModelError};
+use crate::options::{LaunchOptions, RequestParameters};
+use crate::recognizer::{RecognizeError, Recognizer};
+use crate::search::SplitMix;
+use crate::segments::frames_to_seconds;
+use crate::{prompt, timing, window};
+
+/// A loaded model.
+pub(crate) struct LoadedWhisper {
+    recognizer: Recognizer,
+    options: LaunchOptions,
+}
+
+impl LoadedWhisper {
+    /// A model with the options that it was launched with.
+    pub(crate) fn new(recognizer: Recognizer, options: LaunchOptions) -> Self {
+        Self { recognizer, options }
+    }
+
+    fn translates(&self) -> bool {
+        self.recognizer.tokenizer.is_multilingual() && self.options.translations.unwrap_or(true)
+    }
+
+    /// Languages that a request may name.
+    fn languages(&self) -> Vec<&'static str> {
+        let tokenizer = &self.recognizer.tokenizer;
+        if tokenizer.is_multilingual() { tokenizer.languages().collect() } else { vec!["en"] }
+    }
+
+    /// The code of a language that a request names by code or English name.
+    fn language(&self, field: &str, given: &str) -> Result<&'static str, Error> {
+        let found = languages::find(given, self.recognizer.tokenizer.specials().languages)
+            .map_err(|error| Error::invalid_input(field, error.to_string()))?;
+        if !self.languages().contains(&found) {
+            let message = format!("language {given:?} is not available: this model knows English (\"en\") only");
+            return Err(Error::invalid_input(field, message));
+        }
+        Ok(found)
+    }
+
+    fn task(&self, task: Task) -> Result<prompt::Task, Error> {
+        match task {
+            Task::Transcribe => Ok(prompt::Task::Transcribe),
+            Task::Translate if self.translates() => Ok(prompt::Task::Translate),
+            Task::Translate => Err(Error::not_supported(
+                "this model does not support translations: use a multilingual Whisper model, such as whisper-large-v3",
+            )),
+            _ => Err(Error::not_supported("this model can transcribe and translate, nothing else")),
+        }
+    }
+}
+
+impl Model for LoadedWhisper {
+    fn card(&self) -> ModelCard {
+        let mut abilities = vec![Ability::Transcribe];
+        if self.translates() {
+            abilities.push(Ability::Translate);
+        }
+        ModelCard {
+            abilities,
+            input_sample_rate: Some(SAMPLE_RATE),
+            languages: self.languages().into_iter().map(str::to_owned).collect(),
+            granularities: vec![Granularity::Segment, Granularity::Word],
+            max_concurrency: self.options.concurrency(),
+            streams: true,
+            device: "cpu".to_owned(),
+            dtype: match self.options.compute_type() {
+                Ok(ComputeType::Int8) => "int8",
+                _ => "float32",
+            }
+            .to_owned(),
+            parameters: RequestParameters::schema(),
+            ..ModelCard::default()
+        }
+    }
+
+    fn warm_up(&self) -> Result<(), Error> {
+        let silence = vec![0.0; SAMPLE_RATE as usize];
+        let file = self.recognizer.hear(&silence)?;
+        self.recognizer.detect_language(&file, &[])?;
+        Ok(())
+    }
+
+    fn transcribe(&self, mut request: TranscribeRequest<'_>, sink: &mut TranscriptSink<'_>) -> Result<(), Error> {
+        let parameters: RequestParameters = request.parameters()?;
+        let task = self.task(request.settings.task)?;
+        let asked = request.settings.language.as_deref().filter(|given| !given.trim().is_empty());
+        let asked = asked.map(|given| self.language("language", given)).transpose()?;
+        let candidates: Vec<&str> =
+            parameters.languages.iter().map(|given| self.language("languages", given)).collect::<Result<_, _>>()?;
+        // Checked before the work starts; the language comes later.
+        let mut options = parameters.longform(&request.settings, &self.options, task, asked.unwrap_or("en"))?;
+
+        let audio = request.audio.samples();
+        let seconds = audio.len() as f64 / f64::from(SAMPLE_RATE);
+        let file = self.recognizer.hear(&audio)?;
+        drop(audio);
+        let (language, probability) = match asked {
+            Some(language) => (language, None),
+            None => {
+                let found = self.recognizer.detect_language(&file, &candidates)?;
+                window::likeliest(&found).map_or(("en", None), |(code, probability)| (code, Some(probability as f32)))
+            }
+        };
+        if sink.push(TranscriptEvent::Language { language: language.to_owned(), probability }).is_stop() {
+            return Ok(());
+        }
+
+        language.clone_into(&mut options.window.language);
+        let mut uniform = SplitMix::new(parameters.seed);
+        let mut listener = SinkListener { sink, seconds, segments: 0, flow: Flow::Continue };
+        match self.recognizer.transcribe(&file, &options, &mut uniform, &mut listener) {
+            Ok(_) | Err(RecognizeError::Stopped) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+/// Hands segments to the host as windows are accepted.
+struct SinkListener<'a, 'b> {
+    sink: &'a mut TranscriptSink<'b>,
+    /// Length of the audio; no time is later.
+    seconds: f64,
+    /// Segments handed over so far.
+    segments: usize,
+    flow: Flow,
+}
+
+impl Listener for SinkListener<'_, '_> {
+    fn accept(&mut self, segments: &[longform::Segment], frames_done: usize) -> bool {
+        let progress = TranscriptEvent::Progress { seconds: frames_to_seconds(frames_done).min(self.seconds) };
+        // Segments without text say nothing.
+        for segment in segments.iter().filter(|segment| !segment.text.is_empty()) {
+            let segment = within(segment, self.segments, self.seconds);
+            self.segments += 1;
+            self.flow = self.sink.push(TranscriptEvent::Segment { segment });
+            if self.flow.is_stop() {
+                return false;
+            }
+        }
+        self.flow = self.sink.push(progress);
+        !self.flow.is_stop()
+    }
+
+    fn is_stopped(&self) -> bool {
+        self.flow.is_stop() || self.sink.flow().is_stop()
+    }
+}
+
+/// The segment as the host wants it, its times within the audio (the model may hear a word end in the silence after it).
+fn within(segment: &longform::Segment, id: usize, seconds: f64) -> Segment {
+    let clamp = |time: f64| time.clamp(0.0, seconds.max(0.0));
+    let words = segment.words.as_ref().map(|words| {
+        let word = |word: &timing::Word| Word {
+            word: word.word.clone(),
+            start: clamp(word.start),
+            end: clamp(word.end),
+            probability: Some(word.probability as f32),
+        };
+        words.iter().map(word).collect()
+    });
+    Segment {
+        id,
+        seek: segment.seek,
+        start: clamp(segment.start),
+        end: clamp(segment.end),
+        text: segment.text.clone(),
+        tokens: segment.tokens.clone(),
+        temperature: segment.temperature as f32,
+        avg_logprob: segment.avg_logprob as f32,
+        compression_ratio: segment.compression_ratio as f32,
+        no_speech_prob: segment.no_speech_prob as f32,
+        words,
+        speaker: None,
+    }
+}
+
+impl From<RecognizeError> for Error {
+    fn from(error: RecognizeError) -> Self {
+        match error {
+            RecognizeError::Model(error @ ModelError::Backend { .. }) => Self::out_of_resources(error.to_string()),
+            other => Self::internal(other.to_string()),
+        }
+    }
+}

@@ -1,0 +1,11 @@
+//! What is done with finished text: statistics, times, files, scoring.
+
+mod compression;
+pub mod normalize;
+mod score;
+mod timestamp;
+pub mod writer;
+
+pub use compression::compression_ratio;
+pub use score::{ErrorRate, character_errors, word_errors};
+pub use timestamp::format_timestamp;

