@@ -1,0 +1,105 @@
+//! Text through espeak-ng with its punctuation kept, the way the Python package `phonemizer` does it.
+//!
+//! espeak-ng drops punctuation, so the text is cut at the marks, each part is spoken on its own, and the marks are put back
+//! (`phonemizer/punctuation.py`, `backend/espeak/espeak.py`).
+
+use std::ops::Range;
+
+use super::super::unicode::is_space;
+
+/// A speech program that turns text into IPA.
+pub trait Phonemizer: Send + Sync {
+    /// IPA of `text`, spoken in one go: words separated by spaces, clauses by spaces or line ends, tied symbols joined by `^`.
+    /// `None` when the program fails.
+    fn speak(&self, language: &str, text: &str) -> Option<String>;
+
+    /// Name and place, for logs.
+    fn name(&self) -> &str;
+}
+
+fn is_mark(c: char) -> bool {
+    ";:,.!?¡¿—…\"«»“”(){}[]".contains(c)
+}
+
+/// Runs of marks with the white space around them.
+fn mark_runs(text: &str) -> Vec<Range<usize>> {
+    let mut runs = Vec::new();
+    let mut rest = text.char_indices().peekable();
+    while let Some(&(start, _)) = rest.peek() {
+        let mut end = start;
+        let mut has_mark = false;
+        while let Some(&(at, c)) = rest.peek().filter(|&&(_, c)| is_mark(c) || is_space(c)) {
+            has_mark |= is_mark(c);
+            end = at + c.len_utf8();
+            rest.next();
+        }
+        if has_mark {
+            runs.push(start..end);
+        } else if end == start {
+            rest.next();
+        }
+    }
+    runs
+}
+
+/// IPA of `text` with its punctuation; each spoken part is followed by a space unless a mark follows. `None` when there is nothing to say or
+/// the program fails.
+pub fn phonemize(phonemizer: &dyn Phonemizer, language: &str, text: &str) -> Option<String> {
+    if text.is_empty() {
+        return None;
+    }
+    let runs = mark_runs(text);
+    let mut out = String::new();
+    let mut at = 0;
+    for run in runs.iter().cloned().chain([text.len()..text.len()]) {
+        let part = &text[at..run.start];
+        if !part.is_empty() {
+            let spoken = words(&phonemizer.speak(language, part)?);
+            out.push_str(&spoken);
+            out.push(' ');
+        }
+        if !run.is_empty() {
+            if out.ends_with(' ') {
+                out.pop();
+            }
+            out.push_str(&text[run.clone()]);
+        }
+        at = run.end;
+    }
+    Some(out)
+}
+
+/// The output of one call on one line, tidied.
+fn words(spoken: &str) -> String {
+    let line = spoken.trim().replace('\n', " ").replace("  ", " ");
+    let words: Vec<&str> = line.split(' ').map(str::trim).collect();
+    words.join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Shout;
+
+    impl Phonemizer for Shout {
+        fn speak(&self, _language: &str, text: &str) -> Option<String> {
+            Some(format!(" {}\n", text.to_uppercase()))
+        }
+
+        fn name(&self) -> &str {
+            "shout"
+        }
+    }
+
+    #[test]
+    fn keeps_punctuation() {
+        let say = |text: &str| phonemize(&Shout, "en-us", text);
+        assert_eq!(say("9:30").as_deref(), Some("9:30 "));
+        assert_eq!(say("st.").as_deref(), Some("ST."));
+        assert_eq!(say("¿a, b? c").as_deref(), Some("¿A, B? C "));
+        assert_eq!(say("[]").as_deref(), Some("[]"));
+        assert_eq!(say("a b").as_deref(), Some("A B "));
+        assert_eq!(say(""), None);
+    }
+}

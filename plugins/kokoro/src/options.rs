@@ -1,0 +1,102 @@
+//! Launch options and request parameters. Their JSON Schemas are what the host validates with and shows.
+
+use std::path::PathBuf;
+
+use schemars::{JsonSchema, SchemaGenerator};
+use serde::Deserialize;
+use syrinx_plugin_api::Object;
+
+/// Launch options of a Kokoro model.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct LaunchOptions {
+    /// Language of texts whose voice doesn't tell one, and of the default voice: a (en-us), b (en-gb), e (es), f (fr-fr),
+    /// h (hi), i (it), j (ja), p (pt-br), z (zh). Default a.
+    pub lang_code: Option<String>,
+    /// The voice of requests that name none. Default af_alloy, or the first voice of `lang_code`.
+    pub default_voice: Option<String>,
+    /// Where to compute: cpu, cuda, cuda:N. Default cpu.
+    pub device: Option<String>,
+    /// Threads of one job. Default: what the server says, else the number of cores up to 4.
+    #[schemars(range(min = 1, max = 256))]
+    pub threads: Option<usize>,
+    /// Jobs that run at a time. They share the weights; each needs up to 0.3 GB of its own while it runs. Default: the
+    /// number of cores, at least 2, at most 4.
+    #[schemars(range(min = 1, max = 64))]
+    pub max_concurrency: Option<usize>,
+    /// Which graph to take when the model has several: a part of its file name, such as int8, fp16, q8f16. Default the
+    /// int8 one.
+    pub graph: Option<String>,
+    /// ONNX Runtime's shared library, or the directory it is in. Default: the environment variable ORT_DYLIB_PATH, else
+    /// the one that the server provides.
+    pub onnxruntime: Option<PathBuf>,
+}
+
+/// Parameters of a speech request that are Kokoro's own.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct RequestParameters {
+    /// Language of the text, for voices whose name doesn't tell it; without a voice it also chooses the voice. A voice's
+    /// first letter wins over it.
+    pub lang_code: Option<String>,
+    /// true: the text is phonemes already, in any of Kokoro's languages, at most 510 characters a line. A text: speak these
+    /// phonemes instead of the input.
+    pub phonemes: Option<Phonemes>,
+    /// Regular expression at which the text is cut into paragraphs; null for none.
+    #[schemars(length(max = 200))]
+    pub split_pattern: Option<String>,
+}
+
+/// Whether phonemes are given, and where.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum Phonemes {
+    /// Whether the input is phonemes.
+    Input(bool),
+    /// The phonemes.
+    Text(String),
+}
+
+/// Upstream's default (`kokoro.pipeline:KPipeline.__call__`).
+const DEFAULT_SPLIT_PATTERN: &str = r"\n+";
+
+impl Default for RequestParameters {
+    fn default() -> Self {
+        RequestParameters { lang_code: None, phonemes: None, split_pattern: Some(DEFAULT_SPLIT_PATTERN.to_owned()) }
+    }
+}
+
+/// The JSON Schema of an options type.
+#[must_use]
+pub fn schema_of<T: JsonSchema>() -> Object {
+    let schema = SchemaGenerator::default().into_root_schema_for::<T>();
+    match serde_json::to_value(schema) {
+        Ok(serde_json::Value::Object(object)) => object,
+        // A root schema of a struct is an object.
+        _ => Object::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parameters_are_read() {
+        let read = |text: &str| serde_json::from_str::<RequestParameters>(text);
+        assert_eq!(read("{}").unwrap().split_pattern.as_deref(), Some(r"\n+"));
+        assert_eq!(read(r#"{"split_pattern": null}"#).unwrap().split_pattern, None);
+        assert!(matches!(read(r#"{"phonemes": true}"#).unwrap().phonemes, Some(Phonemes::Input(true))));
+        assert!(matches!(read(r#"{"phonemes": "hˈI"}"#).unwrap().phonemes, Some(Phonemes::Text(_))));
+        assert!(read(r#"{"phonemes": 3}"#).is_err());
+    }
+
+    #[test]
+    fn schemas_describe_every_option() {
+        let schema = schema_of::<LaunchOptions>();
+        let properties = schema["properties"].as_object().unwrap();
+        assert!(properties.values().all(|property| property["description"].is_string()));
+        assert!(properties.contains_key("lang_code") && properties.contains_key("onnxruntime"));
+        assert!(schema_of::<RequestParameters>()["properties"]["phonemes"].is_object());
+    }
+}

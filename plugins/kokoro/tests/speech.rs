@@ -1,0 +1,228 @@
+//! The whole pipeline on the real int8 weights: what a caller hears, when, and what is refused. The files come from the
+//! store, which fetches what is missing.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::OnceLock;
+
+use serde_json::json;
+use syrinx_plugin_api::{
+    Detached, Error, ErrorKind, Flow, Host, LoadRequest, Model, Object, PcmSink, Plugin, ReceivePcm, SpeechEvent,
+    SpeechRequest, SpeechSettings,
+};
+use syrinx_plugin_kokoro::KokoroPlugin;
+use syrinx_plugin_kokoro::model::Kokoro;
+use syrinx_plugin_kokoro::session::SAMPLE_RATE;
+use syrinx_registry::{Catalogue, FetchOptions, Silent, Store};
+
+fn request() -> (LoadRequest, Host) {
+    let store = Store::default_location().unwrap();
+    let entry = Catalogue::builtin().model("Kokoro-82M").unwrap().clone();
+    let files = store.fetch(&entry, &FetchOptions::default(), &Silent).unwrap();
+    let library = store.fetch_runtime("onnxruntime", &FetchOptions::default(), &Silent).unwrap();
+    let request = LoadRequest {
+        model: files.name.clone(),
+        model_dir: files.dir.clone(),
+        assets: files.assets.clone(),
+        threads: 1,
+        ..LoadRequest::default()
+    };
+    let runtime_libraries = BTreeMap::from([("onnxruntime".to_owned(), library)]);
+    (request, Host::detached(Detached { runtime_libraries, ..Detached::default() }))
+}
+
+fn model() -> &'static Kokoro {
+    static MODEL: OnceLock<Kokoro> = OnceLock::new();
+    MODEL.get_or_init(|| {
+        let (request, host) = request();
+        Kokoro::load(&request, &host).unwrap()
+    })
+}
+
+#[derive(Default)]
+struct Ear {
+    samples: Vec<f32>,
+    pushes: usize,
+    warnings: Vec<String>,
+    /// Stop after so many pushes.
+    patience: Option<usize>,
+}
+
+impl ReceivePcm for Ear {
+    fn push(&mut self, samples: &[f32]) -> Flow {
+        self.samples.extend_from_slice(samples);
+        self.pushes += 1;
+        self.flow()
+    }
+
+    fn note(&mut self, event: SpeechEvent) -> Flow {
+        if let SpeechEvent::Warning { message } = event {
+            self.warnings.push(message);
+        }
+        self.flow()
+    }
+
+    fn flow(&self) -> Flow {
+        if self.patience.is_some_and(|patience| self.pushes >= patience) { Flow::Stop } else { Flow::Continue }
+    }
+}
+
+impl Ear {
+    fn seconds(&self) -> f32 {
+        self.samples.len() as f32 / SAMPLE_RATE as f32
+    }
+
+    /// Lengths of silences within, in seconds, from 50 ms up.
+    fn silences(&self) -> Vec<f32> {
+        const FRAME: usize = 240;
+        let loud: Vec<bool> = self.samples.chunks(FRAME).map(|frame| frame.iter().any(|x| x.abs() > 1e-3)).collect();
+        let first = loud.iter().position(|loud| *loud).unwrap_or(0);
+        let last = loud.iter().rposition(|loud| *loud).unwrap_or(0);
+        let runs = loud[first..=last].chunk_by(|a, b| a == b).filter(|run| !run[0]);
+        runs.map(|run| (run.len() * FRAME) as f32 / SAMPLE_RATE as f32).filter(|seconds| *seconds >= 0.05).collect()
+    }
+}
+
+fn speak_with(text: &str, voice: Option<&str>, speed: f32, parameters: serde_json::Value) -> Result<Ear, Error> {
+    let parameters: Object = parameters.as_object().cloned().unwrap_or_default();
+    let settings = SpeechSettings {
+        text: text.into(),
+        voice: voice.map(str::to_owned),
+        speed,
+        parameters,
+        ..SpeechSettings::default()
+    };
+    let mut ear = Ear::default();
+    model().synthesize(SpeechRequest { settings, clips: Vec::new() }, &mut PcmSink::to(&mut ear))?;
+    Ok(ear)
+}
+
+fn speak(text: &str) -> Ear {
+    speak_with(text, Some("af_heart"), 1.0, json!({})).unwrap()
+}
+
+#[test]
+fn pieces_are_joined_with_natural_pauses_and_without_clicks() {
+    // The first sentence is a piece of its own, so there is a joint.
+    let ear = speak(
+        "The weather today is partly cloudy with a chance of showers in the evening. Please turn left at the next \
+         traffic light, and then drive straight on until you see the old church.",
+    );
+    assert!((6.0..14.0).contains(&ear.seconds()), "{}", ear.seconds());
+    assert!(ear.silences().iter().any(|pause| (0.5..0.9).contains(pause)), "{:?}", ear.silences());
+    assert!(ear.silences().iter().all(|pause| *pause < 1.0), "{:?}", ear.silences());
+    // A click is a jump that the neighbourhood doesn't explain; after true silence nothing may start with one.
+    let clicks = ear.samples.windows(3).filter(|w| w[0] == 0.0 && w[1] == 0.0 && w[2].abs() > 0.01).count();
+    assert_eq!(clicks, 0);
+    assert!(ear.samples.iter().all(|sample| sample.is_finite()));
+}
+
+#[test]
+fn a_caller_who_leaves_stops_the_work() {
+    let text = "This is a sentence that is spoken on its own. ".repeat(30);
+    let settings = SpeechSettings { text, voice: Some("af_heart".into()), ..SpeechSettings::default() };
+    let mut ear = Ear { patience: Some(2), ..Ear::default() };
+    model().synthesize(SpeechRequest { settings, clips: Vec::new() }, &mut PcmSink::to(&mut ear)).unwrap();
+    assert_eq!(ear.pushes, 2);
+    assert!(ear.seconds() < 5.0);
+}
+
+#[test]
+fn speed_and_pauses_are_obeyed() {
+    let normal = speak("Good morning to all of you.").seconds();
+    let slow = speak_with("Good morning to all of you.", Some("af_heart"), 0.5, json!({})).unwrap().seconds();
+    let fast = speak_with("Good morning to all of you.", Some("af_heart"), 4.0, json!({})).unwrap().seconds();
+    assert!(slow > 1.5 * normal && fast < 0.6 * normal, "{slow} {normal} {fast}");
+    let paused = speak("Good morning. [pause:2s] Good night.");
+    assert!(paused.silences().iter().any(|pause| (1.95..2.2).contains(pause)), "{:?}", paused.silences());
+}
+
+#[test]
+fn requests_at_once_hear_the_same() {
+    let alone = speak("Nobody knows where the treasure is hidden.");
+    let together: Vec<Ear> = std::thread::scope(|scope| {
+        let jobs: Vec<_> =
+            (0..3).map(|_| scope.spawn(|| speak("Nobody knows where the treasure is hidden."))).collect();
+        jobs.into_iter().map(|job| job.join().unwrap()).collect()
+    });
+    for ear in together {
+        assert_eq!(ear.samples, alone.samples);
+    }
+}
+
+#[test]
+fn voices_blends_and_aliases() {
+    let blend = speak_with("Good morning!", Some("af_heart(2)+af_bella(1)"), 1.0, json!({})).unwrap();
+    assert!(blend.seconds() > 0.5);
+    let error = speak_with("Hi.", Some("af_nobody"), 1.0, json!({})).err().unwrap();
+    assert_eq!((error.kind, error.field.as_deref()), (ErrorKind::InvalidInput, Some("voice")));
+    assert!(error.message.contains("af_heart") && error.message.contains("zm_yunyang"), "{}", error.message);
+    for path in ["../voices/af_heart", "/etc/passwd", "af_heart.pt"] {
+        assert_eq!(speak_with("Hi.", Some(path), 1.0, json!({})).err().unwrap().kind, ErrorKind::InvalidInput);
+    }
+    let card = model().card();
+    assert_eq!(card.voices.len(), 54);
+    assert_eq!(card.voice_aliases.len(), 13);
+    assert!(card.voice_aliases.values().all(|voice| card.voices.iter().any(|known| known.id == *voice)));
+    assert_eq!(card.default_voice.as_deref(), Some("af_alloy"));
+    assert_eq!(card.dtype, "int8");
+    speak_with("Hi there.", Some("echo"), 1.0, json!({})).unwrap();
+}
+
+#[test]
+fn languages_follow_the_voice() {
+    // A Japanese voice, phonemes given: spoken. Text: refused with a way out.
+    let phonemes = "konnʲiʨihˈa.";
+    assert!(speak_with(phonemes, Some("jf_alpha"), 1.0, json!({"phonemes": true})).unwrap().seconds() > 0.5);
+    assert!(speak_with("ignored", Some("jf_alpha"), 1.0, json!({"phonemes": phonemes})).unwrap().seconds() > 0.5);
+    let error = speak_with("こんにちは。", Some("jf_alpha"), 1.0, json!({})).err().unwrap();
+    assert_eq!(error.kind, ErrorKind::NotSupported);
+    assert!(error.message.contains("Japanese") && error.message.contains("phonemes"), "{}", error.message);
+    // The voice wins over lang_code, and says so.
+    let ear = speak_with("Good morning.", Some("bf_emma"), 1.0, json!({"lang_code": "z"})).unwrap();
+    assert_eq!(ear.warnings.len(), 1);
+    // Without a voice, lang_code chooses one.
+    let british = speak_with("Good morning.", None, 1.0, json!({"lang_code": "en-gb"})).unwrap();
+    assert_eq!(british.samples, speak_with("Good morning.", Some("bf_alice"), 1.0, json!({})).unwrap().samples);
+}
+
+#[test]
+fn what_cannot_be_spoken_is_refused() {
+    let kind = |result: Result<Ear, Error>| result.err().map(|error| (error.kind, error.field));
+    let invalid = |field: &str| Some((ErrorKind::InvalidInput, Some(field.to_owned())));
+    assert_eq!(kind(speak_with("…", Some("af_heart"), 1.0, json!({"phonemes": "中"}))), invalid("input"));
+    assert_eq!(kind(speak_with("Hi.", None, 1.0, json!({"lang_code": "xx"}))), invalid("lang_code"));
+    assert_eq!(kind(speak_with("Hi.", None, 1.0, json!({"split_pattern": "("}))), invalid("split_pattern"));
+    let long = "a".repeat(511);
+    assert_eq!(kind(speak_with(&long, None, 1.0, json!({"phonemes": true}))), invalid("phonemes"));
+    // A word that is longer than the network's context is not lost and not an error.
+    let endless = speak_with(&"lala".repeat(200), Some("af_heart"), 2.0, json!({})).unwrap();
+    assert!(endless.seconds() > 5.0, "{}", endless.seconds());
+}
+
+#[test]
+fn launches_that_cannot_work_say_why() {
+    let (request, host) = request();
+    let load = |change: &dyn Fn(&mut LoadRequest)| {
+        let mut changed = request.clone();
+        change(&mut changed);
+        KokoroPlugin.load(changed, host.clone()).err().map(|error| (error.kind, error.message))
+    };
+    let option = |name: &str, value: serde_json::Value| {
+        let (name, value) = (name.to_owned(), value);
+        load(&move |request| {
+            request.options.insert(name.clone(), value.clone());
+        })
+    };
+    let (kind, message) = option("onnxruntime", json!("/nowhere/libonnxruntime.so")).unwrap();
+    assert_eq!(kind, ErrorKind::InvalidInput);
+    assert!(message.contains("/nowhere/libonnxruntime.so"), "{message}");
+    assert_eq!(option("device", json!("tpu")).unwrap().0, ErrorKind::InvalidInput);
+    assert_eq!(option("lang_code", json!("xx")).unwrap().0, ErrorKind::InvalidInput);
+    assert_eq!(option("default_voice", json!("nobody")).unwrap().0, ErrorKind::InvalidInput);
+    assert_eq!(option("graph", json!("fp16")).unwrap().0, ErrorKind::InvalidInput);
+    assert_eq!(option("device", json!("cuda:0")).unwrap().0, ErrorKind::NotSupported);
+    let (kind, message) = load(&|request| request.model_dir = PathBuf::from("/nowhere")).unwrap();
+    assert_eq!(kind, ErrorKind::Internal);
+    assert!(message.contains("no ONNX graph"), "{message}");
+}
