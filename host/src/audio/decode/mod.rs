@@ -1,0 +1,104 @@
+//! From the bytes of any common audio file to mono PCM.
+//!
+//! The content decides what a file is, never its name or declared type. Containers and most codecs come from Symphonia,
+//! Opus from `opus-pure`; both are safe Rust for everything that touches a stranger's bytes. What this module adds:
+//!
+//! * headers that writers left unfinished (a wav of size 0 or 0xFFFFFFFF) are read to the end of the data ([`source`]);
+//! * encoder delay and padding are cut off where the container tells them ([`trim`]);
+//! * channels are mixed to mono by their mean, and the result is resampled to the rate asked for;
+//! * limits on duration, channels and rates hold *while* decoding, so that a small file can't become a huge buffer.
+
+pub mod error;
+mod mp4;
+mod opus;
+mod source;
+mod stream;
+mod trim;
+
+use std::ops::RangeInclusive;
+
+pub use error::{DecodeError, READABLE};
+pub use stream::{Block, Decoder};
+
+use crate::audio::resample::StreamResampler;
+
+/// What is accepted from strangers.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// Longest audio in seconds. Four hours of mono at 16 kHz are 920 MB in memory.
+    pub max_seconds: f64,
+    /// Most channels.
+    pub max_channels: usize,
+    /// Accepted sample rates in Hz.
+    pub rates: RangeInclusive<u32>,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { max_seconds: 4.0 * 3600.0, max_channels: 32, rates: 1_000..=384_000 }
+    }
+}
+
+/// What a file turned out to be.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SourceInfo {
+    /// Container, e.g. `wave`, `mp3`, `flac`, `ogg`, `isomp4`, `matroska`.
+    pub container: String,
+    /// Codec, e.g. `pcm_s16le`, `mp3`, `aac`, `opus`.
+    pub codec: String,
+    /// Sample rate in Hz (of the first part, should it change).
+    pub rate: u32,
+    /// Channels (of the first part, should they change).
+    pub channels: usize,
+    /// Length of the decoded audio in seconds.
+    pub seconds: f64,
+    /// Whether the file ended before its own header said, or in the middle of a frame.
+    pub truncated: bool,
+}
+
+/// A decoded file.
+#[derive(Debug, Clone)]
+pub struct Decoded {
+    /// Mono PCM, nominally within [-1, 1].
+    pub samples: Vec<f32>,
+    /// Rate of `samples` in Hz.
+    pub rate: u32,
+    /// What the file was.
+    pub source: SourceInfo,
+}
+
+/// Decodes a whole file to mono PCM at `target_rate` Hz.
+///
+/// A file of `n` samples per channel at rate `r` gives exactly `ceil(n · target_rate / r)` samples. A file that was cut off
+/// gives what could be decoded, and says so in [`SourceInfo::truncated`].
+///
+/// # Errors
+/// See [`DecodeError`]; its texts are fit to be shown to whoever sent the file. Never panics.
+pub fn decode(
+    bytes: impl AsRef<[u8]> + Send + Sync + 'static,
+    target_rate: u32,
+    limits: &Limits,
+) -> Result<Decoded, DecodeError> {
+    let mut decoder = Decoder::open(bytes, limits)?;
+    let mut samples = Vec::new();
+    let mut resampler: Option<(u32, StreamResampler)> = None;
+    while let Some(block) = decoder.next_block()? {
+        match &mut resampler {
+            Some((rate, resampler)) if *rate == block.rate => resampler.push(block.samples, &mut samples)?,
+            previous => {
+                // The first block, or the rate changes within the file: the old stretch ends, a new one begins.
+                if let Some((_, old)) = previous {
+                    old.finish(&mut samples)?;
+                }
+                let mut new = StreamResampler::new(block.rate, target_rate)?;
+                new.push(block.samples, &mut samples)?;
+                *previous = Some((block.rate, new));
+            }
+        }
+    }
+    if let Some((_, resampler)) = &mut resampler {
+        resampler.finish(&mut samples)?;
+    }
+    samples.shrink_to_fit();
+    Ok(Decoded { samples, rate: target_rate, source: decoder.info().clone() })
+}

@@ -1,0 +1,74 @@
+//! `syrinx serve`.
+
+use super::{Failure, Outcome, Places};
+use crate::{
+    config::{Config, LaunchAtStart, LimitOverrides, Overrides},
+    server,
+};
+use clap::Args;
+use std::path::PathBuf;
+
+/// Serves the HTTP API until it is told to stop (Ctrl-C or SIGTERM), then finishes what is in flight.
+#[derive(Debug, Args)]
+pub(super) struct Serve {
+    /// Address to listen on [default: 127.0.0.1]
+    #[arg(long, short = 'H')]
+    host: Option<String>,
+    /// Port to listen on; 0 takes a free one [default: 9997]
+    #[arg(long, short = 'p')]
+    port: Option<u16>,
+    /// Settings file [env: SYRINX_CONFIG] [default: syrinx.toml, if there is one]
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Directory with plugins; may be repeated [default: plugins next to the program]
+    #[arg(long, value_name = "DIR")]
+    plugins: Vec<PathBuf>,
+    /// Model to launch at the start; may be repeated
+    #[arg(long, value_name = "MODEL")]
+    launch: Vec<String>,
+    /// CPU threads per request [default: as the plugin likes]
+    #[arg(long)]
+    threads: Option<usize>,
+    /// Requests that may wait per model, beyond those that run
+    #[arg(long)]
+    queue: Option<usize>,
+    /// error, warn, info, debug or trace, or a filter such as syrinx=debug,warn
+    #[arg(long)]
+    log_level: Option<String>,
+    #[command(flatten)]
+    places: Places,
+}
+
+impl Serve {
+    pub(super) fn run(self) -> Outcome {
+        let some = |dirs: Vec<PathBuf>| (!dirs.is_empty()).then_some(dirs);
+        let launch: Vec<LaunchAtStart> = self
+            .launch
+            .into_iter()
+            .map(|model| LaunchAtStart { model, uid: None, options: serde_json::Map::new() })
+            .collect();
+        let flags = Overrides {
+            host: self.host,
+            port: self.port,
+            home: self.places.home,
+            plugin_dirs: some(self.plugins),
+            catalogue_dirs: some(self.places.catalogue),
+            log_level: self.log_level,
+            limits: LimitOverrides { threads: self.threads, queue: self.queue, ..LimitOverrides::default() },
+            launch: (!launch.is_empty()).then_some(launch),
+            ..Overrides::default()
+        };
+        let mut config = Config::load(self.config.as_deref(), flags).map_err(|error| Failure::new(error.to_string()))?;
+        if config.plugin_dirs.is_empty() {
+            config.plugin_dirs.extend(beside_the_program());
+        }
+        server::serve(config).map_err(|error| Failure::new(error.to_string()))
+    }
+}
+
+/// The directory `plugins` next to the program, if there is one.
+fn beside_the_program() -> Option<PathBuf> {
+    let program = std::env::current_exe().ok()?;
+    let dir = program.parent()?.join("plugins");
+    dir.is_dir().then_some(dir)
+}

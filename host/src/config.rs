@@ -1,0 +1,441 @@
+//! Settings of a server: defaults, then `syrinx.toml`, then the environment, then flags. Later ones win.
+//!
+//! [`Overrides`] is one such layer, with everything optional; [`Config`] is what comes out.
+
+use serde::Deserialize;
+use std::{
+    collections::BTreeMap,
+    fmt,
+    net::IpAddr,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+use syrinx_plugin_api::Object;
+
+/// Xinference's port, which its clients and documents use.
+pub const DEFAULT_PORT: u16 = 9997;
+
+/// Name of the settings file, looked for in the working directory.
+pub const FILE_NAME: &str = "syrinx.toml";
+
+/// Everything that a server is told from outside.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Config {
+    /// Address to listen on: `127.0.0.1` (this machine only), `0.0.0.0` (every interface) or a name.
+    pub host: String,
+    /// Port to listen on; 0 takes a free one.
+    pub port: u16,
+    /// Where models, staged plugins and caches are kept; none: `syrinx` in the user's cache directory.
+    pub home: Option<PathBuf>,
+    /// Directories with plugin files.
+    pub plugin_dirs: Vec<PathBuf>,
+    /// Directories with catalogue files, beyond the built-in ones.
+    pub catalogue_dirs: Vec<PathBuf>,
+    /// A filter such as `info` or `syrinx=debug,warn`.
+    pub log_level: String,
+    /// Origins that browsers may call from; `*` is any.
+    pub cors_origins: Vec<String>,
+    /// How much of what is accepted.
+    pub limits: Limits,
+    /// Models to launch at the start.
+    pub launch: Vec<LaunchAtStart>,
+}
+
+/// How much of what is accepted.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Limits {
+    /// Largest request body in bytes.
+    pub body_bytes: u64,
+    /// Longest `input` of a speech request in characters.
+    pub input_characters: usize,
+    /// Longest audio of a transcription in seconds.
+    pub audio_seconds: f64,
+    /// Requests that may wait per model, beyond those that run.
+    pub queue: usize,
+    /// CPU threads per job; 0 leaves it to the plugin.
+    pub threads: usize,
+    /// Longest time that a job may take.
+    pub job: Duration,
+    /// Longest silence in the middle of a request body.
+    pub upload_silence: Duration,
+    /// Time that requests in flight get when the server stops.
+    pub drain: Duration,
+    /// Most connections at a time.
+    pub connections: usize,
+}
+
+/// A model to launch at the start.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+pub struct LaunchAtStart {
+    /// Catalogue name.
+    pub model: String,
+    /// Uid to serve under; the name if none.
+    pub uid: Option<String>,
+    /// Everything else: what `POST /v1/models` takes.
+    #[serde(flatten)]
+    pub options: Object,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            host: "127.0.0.1".to_owned(),
+            port: DEFAULT_PORT,
+            home: None,
+            plugin_dirs: Vec::new(),
+            catalogue_dirs: Vec::new(),
+            log_level: "info".to_owned(),
+            cors_origins: vec!["*".to_owned()],
+            limits: Limits::default(),
+            launch: Vec::new(),
+        }
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            body_bytes: 200_000_000,
+            input_characters: 8192,
+            audio_seconds: 4.0 * 3600.0,
+            queue: 64,
+            threads: 0,
+            job: Duration::from_secs(3600),
+            upload_silence: Duration::from_secs(60),
+            drain: Duration::from_secs(30),
+            connections: 1024,
+        }
+    }
+}
+
+/// One layer of settings: what the file, the environment or the flags say. What isn't said stays as it is.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Overrides {
+    /// See [`Config::host`].
+    pub host: Option<String>,
+    /// See [`Config::port`].
+    pub port: Option<u16>,
+    /// See [`Config::home`].
+    pub home: Option<PathBuf>,
+    /// See [`Config::plugin_dirs`].
+    pub plugin_dirs: Option<Vec<PathBuf>>,
+    /// See [`Config::catalogue_dirs`].
+    pub catalogue_dirs: Option<Vec<PathBuf>>,
+    /// See [`Config::log_level`].
+    pub log_level: Option<String>,
+    /// See [`Config::cors_origins`].
+    pub cors_origins: Option<Vec<String>>,
+    /// See [`Config::limits`].
+    pub limits: LimitOverrides,
+    /// See [`Config::launch`]. A layer that names models replaces those of the layer below.
+    pub launch: Option<Vec<LaunchAtStart>>,
+}
+
+/// The limits of one layer. Times are in seconds.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct LimitOverrides {
+    /// See [`Limits::body_bytes`].
+    pub body_bytes: Option<u64>,
+    /// See [`Limits::input_characters`].
+    pub input_characters: Option<usize>,
+    /// See [`Limits::audio_seconds`].
+    pub audio_seconds: Option<f64>,
+    /// See [`Limits::queue`].
+    pub queue: Option<usize>,
+    /// See [`Limits::threads`].
+    pub threads: Option<usize>,
+    /// See [`Limits::job`].
+    pub job_seconds: Option<u64>,
+    /// See [`Limits::upload_silence`].
+    pub upload_silence_seconds: Option<u64>,
+    /// See [`Limits::drain`].
+    pub drain_seconds: Option<u64>,
+    /// See [`Limits::connections`].
+    pub connections: Option<usize>,
+}
+
+/// Why there are no settings.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file can't be read.
+    #[error("cannot read the settings file {}: {source}", .path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The file isn't valid.
+    #[error("{}:{line}:{column}: {message}", .path.display())]
+    Malformed {
+        /// The file.
+        path: PathBuf,
+        /// Line, from 1.
+        line: usize,
+        /// Column in characters, from 1.
+        column: usize,
+        /// What is wrong there.
+        message: String,
+    },
+    /// A variable of the environment can't be used.
+    #[error("the environment variable {name} is \"{value}\", but must be {expected}")]
+    Environment {
+        /// The variable.
+        name: String,
+        /// Its value.
+        value: String,
+        /// What would be accepted.
+        expected: &'static str,
+    },
+    /// A value is out of range.
+    #[error("{name} is {value}, but must be {expected}")]
+    OutOfRange {
+        /// The setting.
+        name: &'static str,
+        /// Its value.
+        value: String,
+        /// What would be accepted.
+        expected: &'static str,
+    },
+}
+
+impl Overrides {
+    /// Reads a settings file.
+    ///
+    /// # Errors
+    /// When it can't be read, isn't TOML, or has a key or value that doesn't exist: with line and column.
+    pub fn from_file(path: &Path) -> Result<Self, ConfigError> {
+        let text = std::fs::read_to_string(path)
+            .map_err(|source| ConfigError::Unreadable { path: path.to_owned(), source })?;
+        Self::from_toml(&text, path)
+    }
+
+    /// Reads the text of a settings file; `path` is for messages.
+    ///
+    /// # Errors
+    /// See [`from_file`](Self::from_file).
+    pub fn from_toml(text: &str, path: &Path) -> Result<Self, ConfigError> {
+        toml::from_str(text).map_err(|error| {
+            let before = &text[..error.span().map_or(0, |span| span.start.min(text.len()))];
+            let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
+            ConfigError::Malformed {
+                path: path.to_owned(),
+                line: before.matches('\n').count() + 1,
+                column: before[line_start..].chars().count() + 1,
+                message: error.message().to_owned(),
+            }
+        })
+    }
+
+    /// Reads `SYRINX_*` out of the environment.
+    ///
+    /// # Errors
+    /// When a variable doesn't hold what its name says.
+    pub fn from_environment() -> Result<Self, ConfigError> {
+        let variables = std::env::vars_os().filter_map(|(name, value)| {
+            let name = name.into_string().ok()?;
+            name.starts_with("SYRINX_").then(|| (name, value.to_string_lossy().into_owned()))
+        });
+        Self::from_variables(&variables.collect())
+    }
+
+    /// Reads `SYRINX_*` variables. Those that are no settings are left alone: other parts of Syrinx have their own.
+    ///
+    /// # Errors
+    /// See [`from_environment`](Self::from_environment).
+    pub fn from_variables(variables: &BTreeMap<String, String>) -> Result<Self, ConfigError> {
+        let read = Variables(variables);
+        const WHOLE: &str = "a whole number";
+        Ok(Self {
+            host: read.text("SYRINX_HOST"),
+            port: read.parsed("SYRINX_PORT", "a port, 0 to 65535")?,
+            home: read.text("SYRINX_HOME").map(PathBuf::from),
+            plugin_dirs: read.paths("SYRINX_PLUGIN_DIRS"),
+            catalogue_dirs: read.paths("SYRINX_CATALOGUE_DIRS"),
+            log_level: read.text("SYRINX_LOG"),
+            cors_origins: read
+                .text("SYRINX_CORS_ORIGINS")
+                .map(|list| list.split(',').map(|origin| origin.trim().to_owned()).collect()),
+            limits: LimitOverrides {
+                body_bytes: read.parsed("SYRINX_MAX_BODY_BYTES", WHOLE)?,
+                input_characters: read.parsed("SYRINX_MAX_INPUT_CHARACTERS", WHOLE)?,
+                audio_seconds: read.parsed("SYRINX_MAX_AUDIO_SECONDS", "a number of seconds")?,
+                queue: read.parsed("SYRINX_QUEUE", WHOLE)?,
+                threads: read.parsed("SYRINX_THREADS", WHOLE)?,
+                job_seconds: read.parsed("SYRINX_JOB_SECONDS", WHOLE)?,
+                upload_silence_seconds: read.parsed("SYRINX_UPLOAD_SILENCE_SECONDS", WHOLE)?,
+                drain_seconds: read.parsed("SYRINX_DRAIN_SECONDS", WHOLE)?,
+                connections: read.parsed("SYRINX_MAX_CONNECTIONS", WHOLE)?,
+            },
+            launch: None,
+        })
+    }
+}
+
+/// Reads typed values out of variables. An empty variable is as good as none.
+struct Variables<'a>(&'a BTreeMap<String, String>);
+
+impl Variables<'_> {
+    fn text(&self, name: &str) -> Option<String> {
+        self.0.get(name).filter(|value| !value.is_empty()).cloned()
+    }
+
+    fn parsed<T: std::str::FromStr>(&self, name: &str, expected: &'static str) -> Result<Option<T>, ConfigError> {
+        let Some(value) = self.text(name) else { return Ok(None) };
+        match value.trim().parse() {
+            Ok(parsed) => Ok(Some(parsed)),
+            Err(_) => Err(ConfigError::Environment { name: name.to_owned(), value, expected }),
+        }
+    }
+
+    fn paths(&self, name: &str) -> Option<Vec<PathBuf>> {
+        self.text(name).map(|list| std::env::split_paths(&list).filter(|path| !path.as_os_str().is_empty()).collect())
+    }
+}
+
+impl Config {
+    /// Defaults, then the settings file, then the environment, then `flags`. The file is `file`, else the one that
+    /// `SYRINX_CONFIG` names, else `syrinx.toml` in the working directory if there is one.
+    ///
+    /// # Errors
+    /// When one of them can't be used.
+    pub fn load(file: Option<&Path>, flags: Overrides) -> Result<Self, ConfigError> {
+        let named = file.map(Path::to_owned).or_else(|| std::env::var_os("SYRINX_CONFIG").map(PathBuf::from));
+        let mut config = Self::default();
+        match named {
+            Some(path) => config.merge(Overrides::from_file(&path)?),
+            None if Path::new(FILE_NAME).exists() => config.merge(Overrides::from_file(Path::new(FILE_NAME))?),
+            None => {}
+        }
+        config.merge(Overrides::from_environment()?);
+        config.merge(flags);
+        config.check()?;
+        Ok(config)
+    }
+
+    /// Lays a layer over these settings.
+    pub fn merge(&mut self, layer: Overrides) {
+        fn set<T>(target: &mut T, value: Option<T>) {
+            if let Some(value) = value {
+                *target = value;
+            }
+        }
+        let seconds = |value: Option<u64>| value.map(Duration::from_secs);
+        set(&mut self.host, layer.host);
+        set(&mut self.port, layer.port);
+        self.home = layer.home.map(expand_home).or_else(|| self.home.take());
+        set(&mut self.plugin_dirs, layer.plugin_dirs.map(|dirs| dirs.into_iter().map(expand_home).collect()));
+        set(&mut self.catalogue_dirs, layer.catalogue_dirs.map(|dirs| dirs.into_iter().map(expand_home).collect()));
+        set(&mut self.log_level, layer.log_level);
+        set(&mut self.cors_origins, layer.cors_origins);
+        set(&mut self.launch, layer.launch);
+        let (limits, layer) = (&mut self.limits, layer.limits);
+        set(&mut limits.body_bytes, layer.body_bytes);
+        set(&mut limits.input_characters, layer.input_characters);
+        set(&mut limits.audio_seconds, layer.audio_seconds);
+        set(&mut limits.queue, layer.queue);
+        set(&mut limits.threads, layer.threads);
+        set(&mut limits.job, seconds(layer.job_seconds));
+        set(&mut limits.upload_silence, seconds(layer.upload_silence_seconds));
+        set(&mut limits.drain, seconds(layer.drain_seconds));
+        set(&mut limits.connections, layer.connections);
+    }
+
+    /// # Errors
+    /// When a value makes no sense.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        let wrong = |name, value: &dyn fmt::Display, expected| {
+            Err(ConfigError::OutOfRange { name, value: value.to_string(), expected })
+        };
+        let limits = &self.limits;
+        if !limits.audio_seconds.is_finite() || limits.audio_seconds <= 0.0 {
+            return wrong("limits.audio_seconds", &limits.audio_seconds, "a number of seconds above 0");
+        }
+        if limits.body_bytes == 0 {
+            return wrong("limits.body_bytes", &limits.body_bytes, "at least 1");
+        }
+        if limits.input_characters == 0 {
+            return wrong("limits.input_characters", &limits.input_characters, "at least 1");
+        }
+        if limits.connections == 0 {
+            return wrong("limits.connections", &limits.connections, "at least 1");
+        }
+        if limits.upload_silence.is_zero() || limits.job.is_zero() {
+            return wrong("limits.job_seconds and limits.upload_silence_seconds", &0, "at least 1");
+        }
+        if self.host.trim().is_empty() {
+            return wrong("host", &"empty", "an address or a name");
+        }
+        Ok(())
+    }
+
+    /// Where clients find this server, as `host:port`, with the port that it really has.
+    pub fn address(&self, port: u16) -> String {
+        match self.host.parse::<IpAddr>() {
+            Ok(IpAddr::V6(address)) => format!("[{address}]:{port}"),
+            _ => format!("{}:{port}", self.host),
+        }
+    }
+}
+
+/// Replaces a leading `~/`.
+fn expand_home(path: PathBuf) -> PathBuf {
+    match (path.strip_prefix("~"), std::env::home_dir()) {
+        (Ok(rest), Some(home)) => home.join(rest),
+        _ => path,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn later_layers_win() {
+        let file = Overrides::from_toml(
+            "port = 1\nhost = \"0.0.0.0\"\n[limits]\nqueue = 3\n[[launch]]\nmodel = \"whisper-base\"\nuid = \"w\"\ncompute_type = \"int8\"\n",
+            Path::new("syrinx.toml"),
+        )
+        .unwrap();
+        let variables = [("SYRINX_PORT", "2"), ("SYRINX_QUEUE", "4"), ("SYRINX_PLUGIN_DIRS", "/a:/b"), ("SYRINX_TELEMETRY", "x")];
+        let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+        let mut config = Config::default();
+        config.merge(file);
+        config.merge(Overrides::from_variables(&variables).unwrap());
+        config.merge(Overrides { port: Some(3), ..Overrides::default() });
+        assert_eq!((config.port, config.limits.queue, config.host.as_str()), (3, 4, "0.0.0.0"));
+        assert_eq!(config.plugin_dirs, [PathBuf::from("/a"), PathBuf::from("/b")]);
+        assert_eq!(config.launch[0].options["compute_type"], "int8");
+        assert_eq!(config.limits.body_bytes, Limits::default().body_bytes);
+    }
+
+    #[test]
+    fn mistakes_in_the_file_have_a_place() {
+        for (text, place, word) in [
+            ("port = 1\nhots = \"x\"\n", "s.toml:2:1", "hots"),
+            ("[limits]\nqueue = \"many\"\n", "s.toml:2:9", "string"),
+            ("port = 70000\n", "s.toml:1:8", "70000"),
+            ("port = \n", "s.toml:1:", ""),
+            ("[[launch]]\nuid = \"x\"\n", "s.toml:", "model"),
+        ] {
+            let message = Overrides::from_toml(text, Path::new("s.toml")).unwrap_err().to_string();
+            assert!(message.contains(place) && message.contains(word), "{text:?}: {message}");
+        }
+    }
+
+    #[test]
+    fn mistakes_in_the_environment_name_the_variable() {
+        let variables = [("SYRINX_PORT".to_owned(), "http".to_owned())].into();
+        let message = Overrides::from_variables(&variables).unwrap_err().to_string();
+        assert!(message.contains("SYRINX_PORT") && message.contains("http"), "{message}");
+    }
+
+    #[test]
+    fn impossible_limits_are_refused() {
+        let mut config = Config::default();
+        config.limits.audio_seconds = f64::NAN;
+        assert!(config.check().is_err());
+    }
+}

@@ -1,0 +1,52 @@
+//! `/v1/audio/…`: speech to text, text to speech, voices.
+
+mod clips;
+mod formats;
+mod language;
+mod parameters;
+mod speaking;
+mod speech;
+mod speech_request;
+mod transcript;
+mod transcription_request;
+mod transcriptions;
+mod translations;
+mod voice;
+mod voices;
+
+use super::{body::Fields, error::ApiError};
+use crate::{models::Running, server::App};
+use axum::{
+    Router,
+    routing::{get, post},
+};
+use std::sync::Arc;
+use syrinx_plugin_api::{Ability, ModelCard};
+
+pub(super) fn routes() -> Router<Arc<App>> {
+    Router::new()
+        .route("/v1/audio/transcriptions", post(transcriptions::transcriptions))
+        .route("/v1/audio/translations", post(translations::translations))
+        .route("/v1/audio/speech", post(speech::speech))
+        .route("/v1/audio/voices", get(voices::list))
+}
+
+/// The running model that a request names, if it can do what the route is for.
+///
+/// # Errors
+/// 400 without a model or the ability, 404 when nothing runs under that uid, 503 while it loads.
+fn find_model(app: &App, fields: &Fields, ability: Ability) -> Result<(Arc<Running>, Arc<ModelCard>), ApiError> {
+    let uid = fields.required_text("model")?;
+    let running = app.models.running(uid.trim())?;
+    let card = running.card();
+    if !card.abilities.contains(&ability) {
+        let what = match ability {
+            Ability::Transcribe => "transcriptions",
+            Ability::Translate => "translations",
+            _ => "speech",
+        };
+        let message = format!("the model `{}` does not support {what}", running.uid());
+        return Err(ApiError::invalid("model", message).with_code("unsupported_by_model"));
+    }
+    Ok((running, card))
+}

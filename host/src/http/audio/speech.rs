@@ -1,0 +1,130 @@
+//! `POST /v1/audio/speech`.
+
+use super::{
+    clips, find_model,
+    speaking::Speaking,
+    speech_request::{Delivery, SpeechRequest},
+};
+use crate::{
+    audio::encode::encoder,
+    http::{body::Fields, error::ApiError, sse},
+    metrics,
+    server::App,
+};
+use axum::{
+    body::Body,
+    extract::State,
+    http::{HeaderName, header},
+    response::{IntoResponse, Response},
+};
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use bytes::Bytes;
+use futures_util::{Stream, stream};
+use serde::Serialize;
+use std::{convert::Infallible, io, sync::Arc, time::Instant};
+use syrinx_plugin_api::Ability;
+
+/// Tells the rate; for pcm nothing else does.
+const X_SAMPLE_RATE: HeaderName = HeaderName::from_static("x-sample-rate");
+
+/// Rate in Hz of models that don't say theirs.
+const OUTPUT_RATE: u32 = 24_000;
+
+/// Request → job → encoder → response.
+pub(crate) async fn speech(State(app): State<Arc<App>>, fields: Fields) -> Result<Response, ApiError> {
+    let begun = Instant::now();
+    let (running, card) = find_model(&app, &fields, Ability::Speak)?;
+    let limits = &app.config.limits;
+    let request = SpeechRequest::parse(fields, &running, &card, limits)?;
+    let clips = clips::references(&request.fields, &card, limits.audio_seconds).await?;
+    let rate = card.output_sample_rate.unwrap_or(OUTPUT_RATE);
+    let encoder = encoder(request.format, rate, &request.encoding).map_err(ApiError::internal)?;
+    let headers = [(header::CONTENT_TYPE, encoder.content_type().to_owned()), (X_SAMPLE_RATE, encoder.sample_rate().to_string())];
+    let characters = request.settings.text.chars().count();
+    let events = running.synthesize(request.settings, clips).await?;
+    let mut speaking = Speaking::new(running.uid(), events, encoder, rate);
+    if request.delivery == Delivery::Whole {
+        return Ok((headers, speaking.whole().await?).into_response());
+    }
+    // What fails before the first byte has a status of its own.
+    let first = speaking.bytes().await?;
+    metrics::first_byte(running.uid(), begun.elapsed());
+    if request.delivery == Delivery::Chunks {
+        return Ok((headers, Body::from_stream(chunks(first, speaking))).into_response());
+    }
+    let [_, rate] = headers;
+    Ok(([rate], sse::response(events_of(first, speaking, characters))).into_response())
+}
+
+/// The file's bytes. An error ends the connection without the final chunk, which clients notice.
+fn chunks(first: Option<Bytes>, speaking: Speaking) -> impl Stream<Item = io::Result<Bytes>> + Send + 'static {
+    stream::try_unfold((first, speaking), |(first, mut speaking)| async move {
+        let bytes = match first {
+            Some(bytes) => Some(bytes),
+            None => speaking.bytes().await.map_err(|error| {
+                tracing::warn!(%error, "speech failed after its first byte; closing the connection");
+                io::Error::other(error.to_string())
+            })?,
+        };
+        Ok(bytes.map(|bytes| (bytes, (None, speaking))))
+    })
+}
+
+/// `speech.audio.delta`
+#[derive(Serialize)]
+struct Delta {
+    r#type: &'static str,
+    audio: String,
+}
+
+/// `speech.audio.done`
+#[derive(Serialize)]
+struct Done {
+    r#type: &'static str,
+    usage: Usage,
+}
+
+/// Models here have no tokens in common; these are estimates for clients that want numbers.
+#[derive(Serialize)]
+struct Usage {
+    input_tokens: u64,
+    output_tokens: u64,
+    total_tokens: u64,
+}
+
+impl Usage {
+    fn estimate(characters: usize, seconds: f64) -> Self {
+        const CHARACTERS_PER_TOKEN: usize = 4; // of English text in OpenAI's tokenizers, roughly
+        const TOKENS_PER_SECOND: f64 = 20.0; // ours
+        let input_tokens = characters.div_ceil(CHARACTERS_PER_TOKEN) as u64;
+        let output_tokens = (seconds * TOKENS_PER_SECOND).ceil() as u64;
+        Self { input_tokens, output_tokens, total_tokens: input_tokens + output_tokens }
+    }
+}
+
+/// The file's bytes as server-sent events.
+fn events_of(
+    first: Option<Bytes>,
+    speaking: Speaking,
+    characters: usize,
+) -> impl Stream<Item = Result<Bytes, Infallible>> + Send + 'static {
+    stream::unfold(Some((first, speaking)), move |state| async move {
+        let (first, mut speaking) = state?;
+        let next = match first {
+            Some(bytes) => Ok(Some(bytes)),
+            None => speaking.bytes().await,
+        };
+        let (event, state) = match next {
+            Ok(Some(bytes)) => {
+                let delta = Delta { r#type: "speech.audio.delta", audio: STANDARD.encode(&bytes) };
+                (sse::event(delta.r#type, &delta), Some((None, speaking)))
+            }
+            Ok(None) => {
+                let done = Done { r#type: "speech.audio.done", usage: Usage::estimate(characters, speaking.seconds()) };
+                (sse::event(done.r#type, &done), None)
+            }
+            Err(error) => (sse::error(&error), None),
+        };
+        Some((Ok(event), state))
+    })
+}

@@ -1,0 +1,20 @@
+//! `GET /metrics`.
+
+use crate::{metrics, server::App};
+use axum::{
+    Router,
+    extract::State,
+    http::header,
+    response::{IntoResponse, Response},
+    routing::get,
+};
+use std::sync::Arc;
+
+pub(super) fn routes() -> Router<Arc<App>> {
+    Router::new().route("/metrics", get(render))
+}
+
+async fn render(State(app): State<Arc<App>>) -> Response {
+    let content_type = "text/plain; version=0.0.4; charset=utf-8";
+    ([(header::CONTENT_TYPE, content_type)], metrics::render(&app.metrics, &app.models)).into_response()
+}

@@ -1,0 +1,62 @@
+//! The HTTP API: OpenAI's audio routes and Xinference's, on one router. The folders mirror the routes.
+//!
+//! What comes in is turned into typed requests by [`body`] and the `…_request` modules; every error leaves through [`error`].
+
+mod audio;
+mod body;
+mod cluster;
+mod error;
+mod health;
+mod metrics;
+mod models;
+mod observe;
+mod request_id;
+mod sse;
+
+use crate::server::App;
+use axum::{
+    Router,
+    http::{HeaderName, HeaderValue, Method, StatusCode},
+    middleware::from_fn,
+};
+use std::{sync::Arc, time::Duration};
+use tower_http::{
+    catch_panic::CatchPanicLayer,
+    cors::{AllowHeaders, AllowOrigin, CorsLayer},
+};
+
+/// Everything that the server answers.
+pub fn router(app: Arc<App>) -> Router {
+    let cors = cors(&app.config.cors_origins);
+    Router::new()
+        .merge(audio::routes())
+        .merge(models::routes())
+        .merge(cluster::routes())
+        .merge(health::routes())
+        .merge(metrics::routes())
+        .fallback(async || StatusCode::NOT_FOUND)
+        // The last one is the outermost: what panics or is refused inside gets the common shape, then headers.
+        .layer(CatchPanicLayer::custom(error::panicked))
+        .layer(from_fn(error::render_all))
+        .layer(cors)
+        .layer(from_fn(observe::observe))
+        .layer(from_fn(request_id::identify))
+        .with_state(app)
+}
+
+/// Which pages of other origins may call this server, with any headers.
+fn cors(origins: &[String]) -> CorsLayer {
+    /// How long a browser remembers the answer of a preflight.
+    const REMEMBER: Duration = Duration::from_secs(3600);
+    let origin = if origins.iter().any(|origin| origin == "*") {
+        AllowOrigin::any()
+    } else {
+        AllowOrigin::list(origins.iter().filter_map(|origin| HeaderValue::try_from(origin.as_str()).ok()))
+    };
+    CorsLayer::new()
+        .allow_origin(origin)
+        .allow_methods([Method::GET, Method::POST, Method::DELETE])
+        .allow_headers(AllowHeaders::mirror_request())
+        .expose_headers(["x-request-id", "x-sample-rate", "retry-after"].map(HeaderName::from_static))
+        .max_age(REMEMBER)
+}

@@ -1,0 +1,98 @@
+//! `GET /v1/models` and `GET /v1/models/{uid}`.
+
+use super::{AUDIO, timestamp};
+use crate::{
+    http::error::ApiError,
+    models::{ModelError, ModelStatus, State as ModelState},
+    server::App,
+};
+use axum::{
+    Json,
+    extract::{Path, State},
+};
+use serde::Serialize;
+use std::sync::Arc;
+use syrinx_plugin_api::Object;
+
+/// A running model, for OpenAI's clients and for Xinference's.
+#[derive(Serialize)]
+pub(crate) struct ModelBody {
+    id: String,
+    object: &'static str,
+    /// Seconds since 1970.
+    created: u64,
+    owned_by: &'static str,
+    model_type: &'static str,
+    address: String,
+    accelerators: Vec<String>,
+    model_name: String,
+    model_lang: Vec<String>,
+    model_family: String,
+    model_revision: Option<String>,
+    model_ability: Vec<&'static str>,
+    model_engine: String,
+    quantization: String,
+    replica: usize,
+    /// Ours: what the model says of itself.
+    sample_rate: Option<u32>,
+    device: String,
+    dtype: String,
+    multilingual: bool,
+    /// JSON Schema of the family's request parameters.
+    parameters: Object,
+    /// Generation of the plugin that serves it.
+    plugin_generation: Option<u64>,
+}
+
+/// Xinference has one member more when asked for a single model.
+#[derive(Serialize)]
+pub(crate) struct SingleModelBody {
+    #[serde(flatten)]
+    model: ModelBody,
+    n_worker: usize,
+}
+
+#[derive(Serialize)]
+pub(crate) struct ModelList {
+    object: &'static str,
+    data: Vec<ModelBody>,
+}
+
+pub(crate) async fn list(State(app): State<Arc<App>>) -> Json<ModelList> {
+    let ready = app.models.live().into_iter().filter(|status| matches!(status.state, ModelState::Ready(_)));
+    Json(ModelList { object: "list", data: ready.map(|status| body(&app, &status)).collect() })
+}
+
+pub(crate) async fn get(State(app): State<Arc<App>>, Path(uid): Path<String>) -> Result<Json<SingleModelBody>, ApiError> {
+    app.models.running(&uid)?;
+    let status = app.models.status(&uid).ok_or(ModelError::NotFound { uid })?;
+    Ok(Json(SingleModelBody { model: body(&app, &status), n_worker: 1 }))
+}
+
+fn body(app: &App, status: &ModelStatus) -> ModelBody {
+    let (entry, card) = (&status.entry, status.card.as_deref());
+    let device = card.map_or_else(String::new, |card| card.device.clone());
+    ModelBody {
+        id: status.uid.clone(),
+        object: "model",
+        created: timestamp(status.created),
+        owned_by: "xinference",
+        model_type: AUDIO,
+        address: app.address(),
+        accelerators: if device == "cpu" || device.is_empty() { Vec::new() } else { vec![device.clone()] },
+        model_name: entry.name.clone(),
+        model_lang: entry.languages.clone(),
+        model_family: entry.family.clone(),
+        model_revision: entry.sources.first().and_then(syrinx_registry::Source::revision),
+        model_ability: entry.abilities.iter().map(|ability| ability.as_str()).collect(),
+        model_engine: entry.plugin.clone(),
+        quantization: status.spec.quantization.clone().unwrap_or_else(|| "none".to_owned()),
+        replica: status.spec.replica.max(1),
+        sample_rate: card.and_then(|card| card.output_sample_rate.or(card.input_sample_rate)),
+        dtype: card.map_or_else(String::new, |card| card.dtype.clone()),
+        multilingual: entry.multilingual,
+        parameters: card.map_or_else(Object::new, |card| card.parameters.clone()),
+        plugin_generation: status.generation,
+        device,
+    }
+}

@@ -1,0 +1,38 @@
+//! `/v1/models…`: what runs, launching, ending, progress; and `/v1/model_registrations…`: what could run.
+
+mod instances;
+mod launch;
+mod launch_request;
+mod list;
+mod progress;
+mod registrations;
+
+use crate::server::App;
+use axum::{
+    Router,
+    routing::{get, post},
+};
+use std::{
+    sync::Arc,
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+pub(super) fn routes() -> Router<Arc<App>> {
+    Router::new()
+        .route("/v1/models", get(list::list).post(launch::launch))
+        .route("/v1/models/instances", get(instances::list))
+        .route("/v1/models/{uid}", get(list::get).delete(launch::terminate))
+        .route("/v1/models/{uid}/progress", get(progress::progress))
+        .route("/v1/models/{uid}/cancel", post(launch::cancel))
+        .route("/v1/models/{uid}/replicas", get(instances::replicas))
+        .route("/v1/model_registrations/{kind}", get(registrations::list))
+        .route("/v1/model_registrations/{kind}/{name}", get(registrations::get))
+}
+
+/// The only type of model here.
+const AUDIO: &str = "audio";
+
+/// Seconds since 1970.
+fn timestamp(time: SystemTime) -> u64 {
+    time.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}

@@ -1,0 +1,7 @@
+//! The Syrinx speech server.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    syrinx::cli::main()
+}

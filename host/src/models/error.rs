@@ -1,0 +1,79 @@
+//! What can go wrong with models and jobs. The HTTP layer turns these into status codes, in one place.
+
+use std::time::Duration;
+use syrinx_plugin_api::Error as PluginError;
+
+/// No model to give a job to.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ModelError {
+    /// Nothing runs under this uid.
+    #[error("no model `{uid}` is running; launch it with POST /v1/models or `syrinx launch`")]
+    NotFound {
+        /// The uid asked for.
+        uid: String,
+    },
+    /// It is still being launched.
+    #[error("the model `{uid}` is still being loaded")]
+    Loading {
+        /// The uid asked for.
+        uid: String,
+    },
+}
+
+/// A launch that came to nothing.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum LaunchError {
+    /// A value that can't be used. 400.
+    #[error("{message}")]
+    Invalid {
+        /// The launch key at fault.
+        field: String,
+        /// What was wrong and what would be right.
+        message: String,
+    },
+    /// Somebody cancelled it. 499.
+    #[error("the launch of `{uid}` was cancelled")]
+    Cancelled {
+        /// The uid.
+        uid: String,
+    },
+    /// Files, memory, a device or a library are not to be had. 503.
+    #[error("{0}")]
+    Unavailable(String),
+    /// The plugin is broken. 500.
+    #[error("{0}")]
+    Internal(String),
+}
+
+impl LaunchError {
+    pub(crate) fn invalid(field: &str, message: impl Into<String>) -> Self {
+        Self::Invalid { field: field.to_owned(), message: message.into() }
+    }
+}
+
+/// A job that came to nothing, or stopped half way.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum JobError {
+    /// Every place and every seat in the queue is taken. 429.
+    #[error("the model `{uid}` is busy: {waiting} requests are waiting already")]
+    QueueFull {
+        /// The model.
+        uid: String,
+        /// Requests that wait.
+        waiting: usize,
+        /// When to try again.
+        retry_after: Duration,
+    },
+    /// The model is being terminated. 503.
+    #[error("the model `{uid}` is being terminated")]
+    Closed {
+        /// The model.
+        uid: String,
+    },
+    /// It took longer than the server allows. 503.
+    #[error("the request took longer than the {} s that this server allows", .0.as_secs())]
+    Deadline(Duration),
+    /// The plugin's.
+    #[error(transparent)]
+    Plugin(#[from] PluginError),
+}

@@ -1,0 +1,91 @@
+//! Where jobs run. The rest of the host can't tell one executor from another.
+
+use std::sync::Arc;
+use syrinx_plugin_api::{
+    Clip, Error, ModelCard, ReceivePcm, ReceiveTranscript, SpeechSettings, TranscribeSettings,
+    host_side::{LoadedModel, ProvideAudio},
+};
+
+use super::OwnedClip;
+use crate::plugins::Generation;
+
+/// Everything a job needs, whoever runs it.
+pub struct Job<'a> {
+    /// What is to be done.
+    pub kind: JobKind<'a>,
+}
+
+/// The two kinds of jobs.
+pub enum JobKind<'a> {
+    /// Speech to text.
+    Transcribe {
+        /// What is wanted.
+        settings: TranscribeSettings,
+        /// Input at the card's rate, there or arriving.
+        audio: &'a mut dyn ProvideAudio,
+        /// Receives events.
+        receiver: &'a mut dyn ReceiveTranscript,
+    },
+    /// Text to speech.
+    Synthesize {
+        /// What is wanted.
+        settings: SpeechSettings,
+        /// Reference clips.
+        clips: Vec<OwnedClip>,
+        /// Receives samples.
+        receiver: &'a mut dyn ReceivePcm,
+    },
+}
+
+/// Runs jobs of one loaded model.
+pub trait Executor: Send + Sync + 'static {
+    /// The model's description of itself.
+    fn card(&self) -> Arc<ModelCard>;
+
+    /// Generation of the plugin behind it.
+    fn generation(&self) -> u64;
+
+    /// Runs a job on this thread, to the end or until its receiver says stop.
+    ///
+    /// # Errors
+    /// The plugin's.
+    fn run(&self, job: Job<'_>) -> Result<(), Error>;
+}
+
+/// Runs jobs in this process.
+pub struct InProcess {
+    model: LoadedModel,
+    card: Arc<ModelCard>,
+    generation: Arc<Generation>,
+}
+
+impl InProcess {
+    /// Takes a loaded model; `generation` is the plugin that it lives in.
+    pub fn new(model: LoadedModel, generation: Arc<Generation>) -> Self {
+        let card = Arc::new(model.card().clone());
+        Self { model, card, generation }
+    }
+}
+
+impl Executor for InProcess {
+    fn card(&self) -> Arc<ModelCard> {
+        self.card.clone()
+    }
+
+    fn generation(&self) -> u64 {
+        self.generation.number
+    }
+
+    fn run(&self, job: Job<'_>) -> Result<(), Error> {
+        match job.kind {
+            JobKind::Transcribe { settings, audio, receiver } => self.model.transcribe(&settings, audio, receiver),
+            JobKind::Synthesize { settings, clips, receiver } => {
+                let clips: Vec<Clip<'_>> = clips
+                    .iter()
+                    .map(|clip| Clip { name: &clip.name, samples: &clip.samples, sample_rate: clip.sample_rate })
+                    .collect();
+                self.model.synthesize(&settings, &clips, receiver)
+            }
+        }
+    }
+}

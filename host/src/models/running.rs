@@ -1,0 +1,212 @@
+//! A model that serves.
+
+use super::{
+    Executor, Job, JobError, JobKind,
+    admission::{Admission, Place},
+    job::{self, Events, Limits, Outlet, OwnedClip, SpeechOutput},
+};
+use arc_swap::ArcSwap;
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+use syrinx_plugin_api::{Error, ModelCard, Object, SpeechSettings, TranscribeSettings, TranscriptEvent, host_side::WholeAudio};
+
+/// How busy a model is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Load {
+    /// Jobs that run.
+    pub running: usize,
+    /// Jobs that wait.
+    pub waiting: usize,
+}
+
+/// A model that serves, in one or several replicas.
+pub struct Running {
+    uid: String,
+    request_defaults: Object,
+    replicas: ArcSwap<Vec<Replica>>,
+    admission: Arc<Admission>,
+    deadline: Duration,
+    stop: Arc<AtomicBool>,
+}
+
+/// One loaded copy, and how many jobs it runs.
+#[derive(Clone)]
+struct Replica {
+    executor: Arc<dyn Executor>,
+    active: Arc<AtomicUsize>,
+}
+
+impl Replica {
+    fn all(executors: Vec<Arc<dyn Executor>>) -> Vec<Self> {
+        executors.into_iter().map(|executor| Self { executor, active: Arc::default() }).collect()
+    }
+}
+
+/// Counts a job on its replica.
+struct Active(Arc<AtomicUsize>);
+
+impl Active {
+    fn on(replica: &Replica) -> Self {
+        replica.active.fetch_add(1, Ordering::AcqRel);
+        Self(replica.active.clone())
+    }
+}
+
+impl Drop for Active {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+/// What a launch decides about a running model.
+pub(crate) struct RunningSettings {
+    pub(crate) request_defaults: Object,
+    pub(crate) queue_limit: usize,
+    pub(crate) request_limit: Option<usize>,
+    pub(crate) deadline: Duration,
+}
+
+impl Running {
+    /// # Panics
+    /// Without at least one executor.
+    pub(crate) fn new(uid: &str, executors: Vec<Arc<dyn Executor>>, settings: RunningSettings) -> Self {
+        assert!(!executors.is_empty(), "a running model has a replica");
+        let capacity = executors.iter().map(|executor| executor.card().max_concurrency.max(1)).sum();
+        Self {
+            uid: uid.to_owned(),
+            request_defaults: settings.request_defaults,
+            replicas: ArcSwap::from_pointee(Replica::all(executors)),
+            admission: Admission::new(uid, capacity, settings.queue_limit, settings.request_limit),
+            deadline: settings.deadline,
+            stop: Arc::default(),
+        }
+    }
+
+    /// The uid that it serves under.
+    pub fn uid(&self) -> &str {
+        &self.uid
+    }
+
+    /// The model's description of itself.
+    pub fn card(&self) -> Arc<ModelCard> {
+        self.replicas.load()[0].executor.card()
+    }
+
+    /// Generation of the plugin that new jobs go to.
+    pub fn generation(&self) -> u64 {
+        self.replicas.load()[0].executor.generation()
+    }
+
+    /// Request parameters that the catalogue sets when a caller doesn't.
+    pub fn request_defaults(&self) -> &Object {
+        &self.request_defaults
+    }
+
+    /// How busy it is.
+    pub fn load(&self) -> Load {
+        Load { running: self.admission.running(), waiting: self.admission.waiting() }
+    }
+
+    /// Number of replicas.
+    pub fn replicas(&self) -> usize {
+        self.replicas.load().len()
+    }
+
+    /// Starts a transcription as soon as there is a place: mono `samples` at the card's input rate.
+    ///
+    /// # Errors
+    /// When there are too many jobs, or the model is being terminated.
+    pub async fn transcribe(
+        &self,
+        settings: TranscribeSettings,
+        samples: Vec<f32>,
+    ) -> Result<Events<TranscriptEvent>, JobError> {
+        self.start(move |executor, outlet| {
+            let mut audio = WholeAudio::new(&samples);
+            executor.run(Job { kind: JobKind::Transcribe { settings, audio: &mut audio, receiver: outlet } })
+        })
+        .await
+    }
+
+    /// Starts speaking as soon as there is a place.
+    ///
+    /// # Errors
+    /// When there are too many jobs, or the model is being terminated.
+    pub async fn synthesize(
+        &self,
+        settings: SpeechSettings,
+        clips: Vec<OwnedClip>,
+    ) -> Result<Events<SpeechOutput>, JobError> {
+        self.start(move |executor, outlet| {
+            executor.run(Job { kind: JobKind::Synthesize { settings, clips, receiver: outlet } })
+        })
+        .await
+    }
+
+    async fn start<T: Send + 'static>(
+        &self,
+        run: impl FnOnce(&dyn Executor, &mut Outlet<T>) -> Result<(), Error> + Send + 'static,
+    ) -> Result<Events<T>, JobError> {
+        let place = self.admission.admit().await?;
+        let (replica, active) = self.least_busy();
+        let (mut outlet, events) = job::channel(Limits::new(self.deadline, self.stop.clone()));
+        let uid = self.uid.clone();
+        let span = tracing::Span::current();
+        tokio::task::spawn_blocking(move || {
+            let _entered = span.entered();
+            let _place: Place = place;
+            let _active = active;
+            let result = run(&*replica.executor, &mut outlet);
+            if let Err(error) = &result {
+                tracing::debug!(uid, %error, "job failed");
+            }
+            outlet.finish(&uid, result);
+        });
+        Ok(events)
+    }
+
+    fn least_busy(&self) -> (Replica, Active) {
+        let replicas = self.replicas.load();
+        let least = replicas.iter().min_by_key(|replica| replica.active.load(Ordering::Acquire));
+        let replica = least.unwrap_or(&replicas[0]).clone();
+        let active = Active::on(&replica);
+        (replica, active)
+    }
+
+    /// New jobs go to `executors` from now on. Jobs in flight finish where they are; the old ones are dropped after them.
+    pub(crate) fn replace(&self, executors: Vec<Arc<dyn Executor>>) {
+        self.replicas.store(Arc::new(Replica::all(executors)));
+    }
+
+    /// Lets nobody in any more, waits for the jobs in flight, and stops them when `patience` is over.
+    pub(crate) async fn close(&self, patience: Duration) {
+        /// A job notices at its next step; a step of a large model may take this long.
+        const LAST_STEP: Duration = Duration::from_secs(10);
+        self.admission.close();
+        if tokio::time::timeout(patience, self.idle()).await.is_err() {
+            self.stop.store(true, Ordering::Relaxed);
+            if tokio::time::timeout(LAST_STEP, self.idle()).await.is_err() {
+                tracing::warn!(uid = self.uid, "jobs do not stop; leaving them behind");
+            }
+        }
+    }
+
+    async fn idle(&self) {
+        let active = || self.replicas.load().iter().any(|replica| replica.active.load(Ordering::Acquire) > 0);
+        while active() || self.admission.running() > 0 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+}
+
+impl fmt::Debug for Running {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Running({})", self.uid)
+    }
+}

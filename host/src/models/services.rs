@@ -1,0 +1,65 @@
+//! What the host does for one model: the other end of `syrinx_plugin_api::Host`.
+
+use std::{
+    collections::BTreeMap,
+    path::PathBuf,
+    sync::Arc,
+};
+use syrinx_plugin_api::{Device, Level, MetricKind, host_side::HostServices};
+use syrinx_registry::CancelToken;
+
+/// Services for a model that is being loaded or serves.
+pub(crate) struct Services {
+    pub(crate) uid: String,
+    pub(crate) plugin: String,
+    pub(crate) cache_dir: PathBuf,
+    pub(crate) runtimes: BTreeMap<String, PathBuf>,
+    pub(crate) cancel: CancelToken,
+    pub(crate) report: Arc<dyn Fn(f32, &str) + Send + Sync>,
+}
+
+impl HostServices for Services {
+    fn log(&self, level: Level, message: &str) {
+        let (plugin, uid) = (self.plugin.as_str(), self.uid.as_str());
+        match level {
+            Level::Error => tracing::error!(plugin, uid, "{message}"),
+            Level::Warn => tracing::warn!(plugin, uid, "{message}"),
+            Level::Info => tracing::info!(plugin, uid, "{message}"),
+            Level::Debug => tracing::debug!(plugin, uid, "{message}"),
+            Level::Trace => tracing::trace!(plugin, uid, "{message}"),
+        }
+    }
+
+    fn metric(&self, kind: MetricKind, name: &str, labels: &BTreeMap<String, String>, value: f64) {
+        let name = format!("syrinx_plugin_{name}");
+        let mut labels: Vec<metrics::Label> =
+            labels.iter().map(|(key, value)| metrics::Label::new(key.clone(), value.clone())).collect();
+        labels.push(metrics::Label::new("model", self.uid.clone()));
+        match kind {
+            MetricKind::Counter => metrics::counter!(name, labels).increment(value.max(0.0) as u64),
+            MetricKind::Gauge => metrics::gauge!(name, labels).set(value),
+            MetricKind::Histogram => metrics::histogram!(name, labels).record(value),
+        }
+    }
+
+    fn cache_dir(&self) -> PathBuf {
+        self.cache_dir.clone()
+    }
+
+    fn runtime_library(&self, name: &str) -> Option<PathBuf> {
+        self.runtimes.get(name).cloned()
+    }
+
+    fn progress(&self, fraction: f32, stage: &str) {
+        (self.report)(fraction.clamp(0.0, 1.0), stage);
+    }
+
+    fn is_cancelled(&self) -> bool {
+        self.cancel.is_cancelled()
+    }
+
+    fn devices(&self) -> Vec<Device> {
+        let name = std::env::consts::ARCH.to_owned();
+        vec![Device { id: "cpu".to_owned(), name, memory_bytes: None }]
+    }
+}

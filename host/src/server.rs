@@ -1,0 +1,353 @@
+//! The server: what its handlers share, how it starts, and how it stops.
+//!
+//! Stopping (SIGTERM, Ctrl-C): readiness turns false, no new connections, requests in flight get until
+//! [`drain`](crate::config::Limits::drain), then their connections are closed, which stops their jobs. A second signal skips the
+//! waiting.
+
+use crate::{
+    config::{Config, LaunchAtStart},
+    http, metrics,
+    models::{LaunchSpec, Models, RegistryProvision, Settings},
+    plugins::{Plugins, is_plugin_file, watch::Watch},
+};
+use axum::Router;
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo, TokioTimer},
+    server::{conn::auto, graceful::GracefulShutdown},
+    service::TowerToHyperService,
+};
+use metrics_exporter_prometheus::PrometheusHandle;
+use std::{
+    io,
+    path::PathBuf,
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
+};
+use syrinx_registry::{Catalogue, CatalogueError, Store, StoreConfig, StoreError};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::Semaphore,
+    task::JoinSet,
+    time::timeout,
+};
+
+/// Longest time that a client may take for the headers of a request, and longest rest of an idle connection.
+const HEADERS: Duration = Duration::from_secs(60);
+
+/// What the handlers share.
+pub struct App {
+    /// Settings.
+    pub config: Config,
+    /// Models.
+    pub models: Arc<Models>,
+    /// Renders `/metrics`.
+    pub(crate) metrics: PrometheusHandle,
+    started: Instant,
+    port: OnceLock<u16>,
+    stopping: AtomicBool,
+    /// Launches of the start that are still under way.
+    starting: AtomicUsize,
+}
+
+/// Why a server doesn't start or doesn't go on.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// Another program listens there.
+    #[error("{address} is in use by another program: stop that one, or choose another port with --port (0 takes a free one)")]
+    InUse {
+        /// Where it should have listened.
+        address: String,
+    },
+    /// Can't listen there.
+    #[error("cannot listen on {address}: {source}")]
+    Listen {
+        /// Where it should have listened.
+        address: String,
+        /// Why not.
+        source: io::Error,
+    },
+    /// The catalogue has mistakes.
+    #[error("the catalogue can't be used:\n{0}")]
+    Catalogue(#[from] CatalogueError),
+    /// The store can't be opened.
+    #[error("the place for models can't be used: {0}")]
+    Store(#[from] StoreError),
+    /// Plugins can't be staged.
+    #[error("the place for staged plugins can't be used: {0}")]
+    Staging(io::Error),
+    /// A directory of plugins can't be read.
+    #[error("the plugin directory {} can't be read: {source}", .dir.display())]
+    PluginDir {
+        /// The directory.
+        dir: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+    /// The runtime can't be set up.
+    #[error("cannot start: {0}")]
+    Runtime(io::Error),
+    /// Measurements can't be set up.
+    #[error("cannot set up metrics: {0}")]
+    Metrics(String),
+}
+
+impl App {
+    /// The state of a server with these settings and models.
+    ///
+    /// # Errors
+    /// When the process has a recorder of measurements already that isn't ours.
+    pub fn new(config: Config, models: Arc<Models>) -> Result<Arc<Self>, ServeError> {
+        let metrics = metrics::install().map_err(|error| ServeError::Metrics(error.to_string()))?;
+        Ok(Arc::new(Self {
+            config,
+            models,
+            metrics,
+            started: Instant::now(),
+            port: OnceLock::new(),
+            stopping: AtomicBool::new(false),
+            starting: AtomicUsize::new(0),
+        }))
+    }
+
+    /// Where clients find this server, as `host:port`.
+    pub fn address(&self) -> String {
+        self.config.address(self.port.get().copied().unwrap_or(self.config.port))
+    }
+
+    /// How long it has been running.
+    pub fn uptime(&self) -> Duration {
+        self.started.elapsed()
+    }
+
+    /// Whether requests should be sent here.
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn readiness(&self) -> Result<(), &'static str> {
+        if self.stopping.load(Ordering::Acquire) {
+            Err("the server is stopping")
+        } else if self.starting.load(Ordering::Acquire) > 0 {
+            Err("models are being loaded")
+        } else {
+            Ok(())
+        }
+    }
+}
+
+/// Serves until it is told to stop. Blocks.
+///
+/// # Errors
+/// When it can't start.
+pub fn serve(config: Config) -> Result<(), ServeError> {
+    start_log(&config.log_level);
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(ServeError::Runtime)?;
+    let outcome = runtime.block_on(async {
+        // First of all, so that a mistake shows before anything slow begins.
+        let listener = bind(&config).await?;
+        let (app, _watches) = assemble(config)?;
+        launch_at_start(&app);
+        let (stop, skip) = (signal(), signal());
+        run(listener, app, stop, skip).await;
+        Ok(())
+    });
+    // Threads of jobs that don't stop must not keep the process.
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    outcome
+}
+
+/// Log lines on standard error. A filter that makes no sense is replaced by `info`.
+fn start_log(filter: &str) {
+    let (filter, mistake) = match tracing_subscriber::EnvFilter::try_new(filter) {
+        Ok(parsed) => (parsed, None),
+        Err(error) => (tracing_subscriber::EnvFilter::new("info"), Some(error)),
+    };
+    // Fails when the program around this has set up its own log, which is fine.
+    let _ = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).try_init();
+    if let Some(error) = mistake {
+        tracing::warn!(%error, "the log level makes no sense; using info");
+    }
+}
+
+/// Takes the port.
+///
+/// # Errors
+/// When that isn't possible.
+pub async fn bind(config: &Config) -> Result<TcpListener, ServeError> {
+    let address = config.address(config.port);
+    TcpListener::bind((config.host.as_str(), config.port)).await.map_err(|source| match source.kind() {
+        io::ErrorKind::AddrInUse => ServeError::InUse { address },
+        _ => ServeError::Listen { address, source },
+    })
+}
+
+/// Opens store, catalogue and plugins. The watches must be kept.
+fn assemble(config: Config) -> Result<(Arc<App>, Vec<Watch>), ServeError> {
+    let store_config = config.home.as_ref().map_or_else(StoreConfig::from_env, |home| Ok(StoreConfig::at(home)))?;
+    let store = Arc::new(Store::open(store_config)?);
+    let catalogue = Catalogue::load(&config.catalogue_dirs)?;
+    let provision = Arc::new(RegistryProvision::new(catalogue, store.clone()));
+    let plugins = Arc::new(Plugins::new(&store.root().join("staging")).map_err(ServeError::Staging)?);
+    let settings = Settings {
+        queue_limit: config.limits.queue,
+        threads: config.limits.threads,
+        cache_dir: store.root().join("cache"),
+        job_deadline: config.limits.job,
+    };
+    let models = Models::new(plugins, provision.clone(), settings);
+    let app = App::new(config, models)?;
+    load_plugins(&app)?;
+    let watches = [
+        watch(&app.config.plugin_dirs, |dirs| {
+            let models = app.models.clone();
+            Watch::start(dirs, move |path| models.plugin_file_changed(path))
+        }),
+        watch(&app.config.catalogue_dirs, |dirs| provision.watch_catalogue(dirs.to_vec())),
+    ];
+    Ok((app, watches.into_iter().flatten().collect()))
+}
+
+/// Loads every plugin file that is there. One that is refused is reported and left out.
+fn load_plugins(app: &App) -> Result<(), ServeError> {
+    for dir in &app.config.plugin_dirs {
+        let unreadable = |source| ServeError::PluginDir { dir: dir.clone(), source };
+        let mut files: Vec<PathBuf> = std::fs::read_dir(dir)
+            .map_err(unreadable)?
+            .map(|file| Ok(file?.path()))
+            .collect::<io::Result<_>>()
+            .map_err(unreadable)?;
+        files.retain(|path| is_plugin_file(path));
+        files.sort();
+        files.iter().for_each(|file| app.models.plugin_file_changed(file));
+    }
+    if app.models.plugins().names().is_empty() {
+        tracing::warn!("no plugin is loaded, so no model can be launched; say where plugins are with --plugins DIR");
+    }
+    Ok(())
+}
+
+/// Watches directories; without it the server only lacks hot reload.
+fn watch(dirs: &[PathBuf], start: impl FnOnce(&[PathBuf]) -> notify::Result<Watch>) -> Option<Watch> {
+    if dirs.is_empty() {
+        return None;
+    }
+    start(dirs).inspect_err(|error| tracing::warn!(%error, "changes of files won't be noticed")).ok()
+}
+
+/// Launches what the settings name, all at once. What fails is logged; the server goes on.
+pub fn launch_at_start(app: &Arc<App>) {
+    for LaunchAtStart { model, uid, options } in app.config.launch.clone() {
+        let spec = LaunchSpec { model_name: model.clone(), model_uid: uid, replica: 1, options, ..LaunchSpec::default() };
+        let launch = match app.models.launch(spec) {
+            Ok(launch) => launch,
+            Err(error) => {
+                tracing::error!(model, %error, "cannot launch");
+                continue;
+            }
+        };
+        app.starting.fetch_add(1, Ordering::AcqRel);
+        let app = app.clone();
+        tokio::spawn(async move {
+            let outcome = launch.ready().await;
+            app.starting.fetch_sub(1, Ordering::AcqRel);
+            if let Err(error) = outcome {
+                tracing::error!(model, %error, "cannot launch");
+            }
+        });
+    }
+}
+
+/// Waits for SIGTERM, SIGINT or Ctrl-C.
+async fn signal() {
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        match (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) {
+            (Ok(mut terminate), Ok(mut interrupt)) => {
+                tokio::select! {
+                    _ = terminate.recv() => {}
+                    _ = interrupt.recv() => {}
+                }
+            }
+            (Err(error), _) | (_, Err(error)) => {
+                tracing::warn!(%error, "signals can't be received; the server stops only by force");
+                std::future::pending::<()>().await;
+            }
+        }
+    }
+    #[cfg(not(unix))]
+    if let Err(error) = tokio::signal::ctrl_c().await {
+        tracing::warn!(%error, "Ctrl-C can't be received; the server stops only by force");
+        std::future::pending::<()>().await;
+    }
+}
+
+/// Serves `listener` until `stop`, then finishes what is in flight, until the deadline of the settings or `skip`.
+pub async fn run(listener: TcpListener, app: Arc<App>, stop: impl Future<Output = ()>, skip: impl Future<Output = ()>) {
+    if let Ok(address) = listener.local_addr() {
+        let _ = app.port.set(address.port());
+    }
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), "listening on http://{}", app.address());
+    let router = http::router(app.clone());
+    let graceful = GracefulShutdown::new();
+    let mut connections = JoinSet::new();
+    let places = Arc::new(Semaphore::new(app.config.limits.connections));
+    let mut stop = std::pin::pin!(stop);
+    loop {
+        // No place, no accepting: the backlog of the operating system holds clients meanwhile.
+        let accepted = async {
+            let place = places.clone().acquire_owned().await;
+            (listener.accept().await, place)
+        };
+        let (accepted, place) = tokio::select! {
+            () = &mut stop => break,
+            accepted = accepted => accepted,
+        };
+        match accepted {
+            Ok((stream, _)) => {
+                let connection = connection(stream, router.clone(), &graceful);
+                connections.spawn(async move {
+                    connection.await;
+                    drop(place);
+                });
+            }
+            Err(error) => {
+                // Out of file descriptors, mostly; those of finished requests come back.
+                tracing::warn!(%error, "a connection can't be accepted");
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        }
+        while connections.try_join_next().is_some() {}
+    }
+    drop(listener);
+    app.stopping.store(true, Ordering::Release);
+    let patience = app.config.limits.drain;
+    tracing::info!(in_flight = connections.len(), seconds = patience.as_secs(), "stopping: finishing what is in flight");
+    let finished = tokio::select! {
+        finished = timeout(patience, graceful.shutdown()) => finished.is_ok(),
+        () = skip => false,
+    };
+    if !finished {
+        tracing::warn!(requests = connections.len(), "closing connections that are still in use");
+    }
+    connections.shutdown().await;
+    app.models.shut_down(Duration::from_secs(1)).await;
+    tracing::info!("stopped");
+}
+
+/// One connection, from its first request to its last.
+fn connection(stream: TcpStream, router: Router, graceful: &GracefulShutdown) -> impl Future<Output = ()> + Send + 'static {
+    // Events of a few bytes should leave at once.
+    let _ = stream.set_nodelay(true);
+    let mut builder = auto::Builder::new(TokioExecutor::new()).http1_only();
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADERS);
+    let serving = builder.serve_connection_with_upgrades(TokioIo::new(stream), TowerToHyperService::new(router));
+    let serving = graceful.watch(serving.into_owned());
+    async move {
+        if let Err(error) = serving.await {
+            tracing::debug!(%error, "connection ended");
+        }
+    }
+}
