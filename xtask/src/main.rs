@@ -1,2 +1,47 @@
-//! Developer commands.
-fn main() {}
+//! Developer commands: `cargo xtask serve`, `test`, `kits`, `bench`.
+#![allow(clippy::print_stdout)] // talking to the developer is what this program does
+
+mod bench;
+mod build;
+mod command;
+mod kits;
+mod place;
+mod serve;
+mod test;
+mod venv;
+
+use clap::{Parser, Subcommand};
+use std::process::ExitCode;
+
+/// Developer commands of Syrinx.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Build host and plugins, provide runtimes and default weights, and serve
+    Serve(serve::Serve),
+    /// Everything, from formatting to end-to-end with real clients and real weights
+    Test(test::Test),
+    /// Replay the reference cases of plugins
+    Kits(kits::Kits),
+    /// Measure speed and memory side by side with other implementations
+    Bench(bench::Bench),
+}
+
+fn main() -> ExitCode {
+    let outcome = match Cli::parse().command {
+        Command::Serve(command) => command.run(),
+        Command::Test(command) => command.run(),
+        Command::Kits(command) => command.run(),
+        Command::Bench(command) => command.run(),
+    };
+    outcome.unwrap_or_else(|message| {
+        eprintln!("error: {message}");
+        ExitCode::FAILURE
+    })
+}

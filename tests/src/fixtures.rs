@@ -1,0 +1,114 @@
+//! Plugins that are built for the tests: [`beeper`] in its variants.
+
+use crate::{other_rustc, workspace};
+use std::{
+    collections::HashMap,
+    env,
+    ffi::OsString,
+    fs::{self, File},
+    path::{Path, PathBuf},
+    process::Command,
+    sync::{Mutex, OnceLock},
+};
+
+/// Which build of the beeper.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Variant {
+    /// As an author would build it.
+    Plain,
+    /// A later release of it: version 0.2.0, an octave higher.
+    SecondEdition,
+    /// By another version of rustc.
+    OtherCompiler,
+    /// Against ABI 1.0.
+    Abi1_0,
+    /// Against ABI 2.0, which doesn't exist yet.
+    Abi2_0,
+    /// Against types that are laid out differently, under the right version.
+    BrokenLayout,
+    /// Panics when the plugin object is made.
+    PanicInCreate,
+    /// Panics when asked for its manifest.
+    PanicInManifest,
+}
+
+impl Variant {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Plain => "plain",
+            Self::SecondEdition => "second-edition",
+            Self::OtherCompiler => "other-compiler",
+            Self::Abi1_0 => "test-abi-1-0",
+            Self::Abi2_0 => "test-abi-2-0",
+            Self::BrokenLayout => "test-abi-broken-layout",
+            Self::PanicInCreate => "panic-in-create",
+            Self::PanicInManifest => "panic-in-manifest",
+        }
+    }
+
+    fn feature(self) -> Option<&'static str> {
+        match self {
+            Self::Plain | Self::OtherCompiler => None,
+            variant => Some(variant.name()),
+        }
+    }
+}
+
+/// The beeper's library in a variant. Built at most once per process; cargo decides whether anything is to be done.
+///
+/// # Errors
+/// For [`Variant::OtherCompiler`] when there is none to be had; says why.
+pub fn beeper(variant: Variant) -> Result<PathBuf, String> {
+    static BUILT: OnceLock<Mutex<HashMap<Variant, Result<PathBuf, String>>>> = OnceLock::new();
+    let mut built = BUILT.get_or_init(Mutex::default).lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+    built.entry(variant).or_insert_with(|| build(variant)).clone()
+}
+
+/// [`beeper`] for the variants that can always be built.
+pub fn plain_beeper() -> PathBuf {
+    beeper(Variant::Plain).expect("the beeper builds")
+}
+
+fn build(variant: Variant) -> Result<PathBuf, String> {
+    let fixtures = workspace::scratch("fixtures");
+    // All variants come out of cargo under one name, and several test processes may be at it.
+    let lock = File::create(fixtures.join(".lock")).map_err(|error| error.to_string())?;
+    lock.lock().map_err(|error| error.to_string())?;
+
+    let crate_dir = workspace::tests_dir().join("fixtures/beeper");
+    let mut command = workspace::cargo();
+    command.args(["build", "--quiet", "--locked", "--release"]).current_dir(&crate_dir);
+    let target = if variant == Variant::OtherCompiler {
+        other_rustc::configure(&mut command)?;
+        workspace::scratch("other-rustc/target")
+    } else {
+        workspace::target_dir()
+    };
+    command.arg("--target-dir").arg(&target);
+    if let Some(feature) = variant.feature() {
+        command.args(["--features", feature]);
+    }
+    run(&mut command);
+    let built = target.join("release").join(library_name("beeper"));
+    let kept = fixtures.join(library_name(variant.name()));
+    replace(&built, &kept);
+    Ok(kept)
+}
+
+/// `libname.so`, as this system spells it.
+pub fn library_name(name: &str) -> String {
+    format!("{}{name}{}", env::consts::DLL_PREFIX, env::consts::DLL_SUFFIX)
+}
+
+/// Puts a copy of `from` at `to` in one step, as whoever updates a plugin should: a mapped file is never written to.
+pub fn replace(from: &Path, to: &Path) {
+    let mut fresh = OsString::from(to);
+    fresh.push(".part");
+    fs::copy(from, &fresh).unwrap_or_else(|error| panic!("copying {}: {error}", from.display()));
+    fs::rename(&fresh, to).unwrap_or_else(|error| panic!("renaming to {}: {error}", to.display()));
+}
+
+fn run(command: &mut Command) {
+    let output = command.output().unwrap_or_else(|error| panic!("{command:?} does not start: {error}"));
+    assert!(output.status.success(), "{command:?} failed:\n{}", String::from_utf8_lossy(&output.stderr));
+}
