@@ -399,7 +399,8 @@ mod tests {
             Path::new("syrinx.toml"),
         )
         .unwrap();
-        let variables = [("SYRINX_PORT", "2"), ("SYRINX_QUEUE", "4"), ("SYRINX_PLUGIN_DIRS", "/a:/b"), ("SYRINX_TELEMETRY", "x")];
+        let variables =
+            [("SYRINX_PORT", "2"), ("SYRINX_QUEUE", "4"), ("SYRINX_PLUGIN_DIRS", "/a:/b"), ("SYRINX_TELEMETRY", "x")];
         let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
         let mut config = Config::default();
         config.merge(file);

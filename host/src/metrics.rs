@@ -62,6 +62,11 @@ impl Request {
         Self { begun: Instant::now(), method, route, status: None }
     }
 
+    /// How long ago it came.
+    pub(crate) fn elapsed(&self) -> Duration {
+        self.begun.elapsed()
+    }
+
     /// It has got its status.
     pub(crate) fn answered(&mut self, status: u16) {
         self.status = Some(status);

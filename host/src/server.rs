@@ -5,9 +5,9 @@
 //! waiting.
 
 use crate::{
-    config::{Config, LaunchAtStart},
+    config::Config,
     http, metrics,
-    models::{LaunchSpec, Models, RegistryProvision, Settings},
+    models::{Models, RegistryProvision, Settings},
     plugins::{Plugins, is_plugin_file, watch::Watch},
 };
 use axum::Router;
@@ -56,7 +56,9 @@ pub struct App {
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
     /// Another program listens there.
-    #[error("{address} is in use by another program: stop that one, or choose another port with --port (0 takes a free one)")]
+    #[error(
+        "{address} is in use by another program: stop that one, or choose another port with --port (0 takes a free one)"
+    )]
     InUse {
         /// Where it should have listened.
         address: String,
@@ -238,12 +240,15 @@ fn watch(dirs: &[PathBuf], start: impl FnOnce(&[PathBuf]) -> notify::Result<Watc
 
 /// Launches what the settings name, all at once. What fails is logged; the server goes on.
 pub fn launch_at_start(app: &Arc<App>) {
-    for LaunchAtStart { model, uid, options } in app.config.launch.clone() {
-        let spec = LaunchSpec { model_name: model.clone(), model_uid: uid, replica: 1, options, ..LaunchSpec::default() };
-        let launch = match app.models.launch(spec) {
+    for at_start in app.config.launch.clone() {
+        let model = at_start.model.clone();
+        let launch = http::launch_at_start(at_start)
+            .map_err(|error| error.to_string())
+            .and_then(|spec| app.models.launch(spec).map_err(|error| error.to_string()));
+        let launch = match launch {
             Ok(launch) => launch,
             Err(error) => {
-                tracing::error!(model, %error, "cannot launch");
+                tracing::error!(model, error, "cannot launch");
                 continue;
             }
         };
@@ -324,7 +329,11 @@ pub async fn run(listener: TcpListener, app: Arc<App>, stop: impl Future<Output 
     drop(listener);
     app.stopping.store(true, Ordering::Release);
     let patience = app.config.limits.drain;
-    tracing::info!(in_flight = connections.len(), seconds = patience.as_secs(), "stopping: finishing what is in flight");
+    tracing::info!(
+        in_flight = connections.len(),
+        seconds = patience.as_secs(),
+        "stopping: finishing what is in flight"
+    );
     let finished = tokio::select! {
         finished = timeout(patience, graceful.shutdown()) => finished.is_ok(),
         () = skip => false,
@@ -338,7 +347,11 @@ pub async fn run(listener: TcpListener, app: Arc<App>, stop: impl Future<Output 
 }
 
 /// One connection, from its first request to its last.
-fn connection(stream: TcpStream, router: Router, graceful: &GracefulShutdown) -> impl Future<Output = ()> + Send + 'static {
+fn connection(
+    stream: TcpStream,
+    router: Router,
+    graceful: &GracefulShutdown,
+) -> impl Future<Output = ()> + Send + 'static {
     // Events of a few bytes should leave at once.
     let _ = stream.set_nodelay(true);
     let mut builder = auto::Builder::new(TokioExecutor::new()).http1_only();

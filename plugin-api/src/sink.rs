@@ -1,7 +1,7 @@
 //! Where results go. A sink's answer is flow control: whoever gets [`Flow::Stop`] returns as soon as it can.
 
 use crate::{
-    abi::{RawPcmSinkRef, RawTranscriptSinkRef, FLOW_CONTINUE, FLOW_STOP},
+    abi::{RawPcmSinkRef, RawTranscriptSinkRef, FLOW_CONTINUE},
     SpeechEvent, TranscriptEvent,
 };
 use abi_stable::std_types::{RSlice, RStr};
@@ -25,10 +25,11 @@ impl Flow {
         }
     }
 
+    #[cfg(feature = "host")]
     pub(crate) fn to_raw(self) -> u8 {
         match self {
             Self::Continue => FLOW_CONTINUE,
-            Self::Stop => FLOW_STOP,
+            Self::Stop => crate::abi::FLOW_STOP,
         }
     }
 

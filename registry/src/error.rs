@@ -56,7 +56,12 @@ pub enum FetchError {
     },
 
     /// Offline, and nothing complete is stored.
-    #[error("{name} is not stored completely and downloads are switched off (SYRINX_OFFLINE, HF_HUB_OFFLINE, or by the caller). One of these file sets is needed in {}, or in the Hugging Face cache:{}", .directory.display(), needs(.needed))]
+    #[error(
+        "{name} is not stored completely and downloads are switched off (SYRINX_OFFLINE, HF_HUB_OFFLINE, or by the \
+         caller). Fetch it once with a network and copy {}, or launch it with a `model_path`. One of these file sets \
+         is needed:{}",
+        .directory.display(), needs(.needed)
+    )]
     Offline {
         /// The entry.
         name: String,

@@ -77,7 +77,7 @@ fn build(variant: Variant) -> Result<PathBuf, String> {
 
     let crate_dir = workspace::tests_dir().join("fixtures/beeper");
     let mut command = workspace::cargo();
-    command.args(["build", "--quiet", "--locked", "--release"]).current_dir(&crate_dir);
+    command.args(["build", "--quiet", "--release"]).current_dir(&crate_dir);
     let target = if variant == Variant::OtherCompiler {
         other_rustc::configure(&mut command)?;
         workspace::scratch("other-rustc/target")
@@ -93,6 +93,14 @@ fn build(variant: Variant) -> Result<PathBuf, String> {
     let kept = fixtures.join(library_name(variant.name()));
     replace(&built, &kept);
     Ok(kept)
+}
+
+/// The host of ABI 1.0, `fixtures/old-host`.
+pub fn old_host() -> PathBuf {
+    let mut command = workspace::cargo();
+    command.args(["build", "--quiet", "--release", "--target-dir"]).arg(workspace::target_dir());
+    run(command.current_dir(workspace::tests_dir().join("fixtures/old-host")));
+    workspace::target_dir().join("release").join(format!("old-host{}", env::consts::EXE_SUFFIX))
 }
 
 /// `libname.so`, as this system spells it.

@@ -19,6 +19,11 @@ pub struct Services {
 }
 
 impl Services {
+    /// A host with these native runtimes.
+    pub fn with_runtimes(runtimes: BTreeMap<String, PathBuf>) -> Self {
+        Self { runtimes, ..Self::default() }
+    }
+
     /// Lines logged so far.
     pub fn log_lines(&self) -> Vec<String> {
         self.log.lock().unwrap_or_else(PoisonError::into_inner).clone()

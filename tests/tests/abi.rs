@@ -5,6 +5,7 @@ use serde_json::json;
 use std::{
     fs,
     path::{Path, PathBuf},
+    process::Command,
     sync::Arc,
 };
 use syrinx_plugin_api::{
@@ -167,6 +168,17 @@ fn plugin_of_the_previous_minor_version_works() {
     assert_works(&model);
     model.warm_up().expect("a warm-up that 1.0 doesn't have does nothing");
     assert!(transcribe(&model, &[], json!({})).expect("it transcribes").ends_with(", cold"));
+}
+
+#[test]
+fn host_of_the_previous_minor_version_takes_todays_plugin() {
+    let plugin = plain_beeper();
+    let output = Command::new(fixtures::old_host()).arg(&plugin).output().expect("it starts");
+    let (line, errors) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{errors}");
+    // It knows no devices, so the plugin sees none.
+    let expected = format!("host 1.0.0, plugin {ABI_VERSION}, cpu of 0: {} samples; 10 samples, cold", 2 * BEEP);
+    assert_eq!(line.trim(), expected);
 }
 
 #[test]

@@ -4,20 +4,19 @@
 //! clients, `detail` for Xinference's. [`render_all`] gives the same shape to what handlers never see: unknown routes, wrong
 //! methods, the framework's own rejections and panics.
 
+use crate::models::{JobError, LaunchError, ModelError};
 use axum::{
     extract::Request,
-    http::{HeaderValue, StatusCode, header},
+    http::{HeaderName, HeaderValue, StatusCode, header},
     middleware::Next,
     response::{IntoResponse, Response},
 };
-use crate::models::{JobError, LaunchError, ModelError};
 use serde::Serialize;
 use std::{any::Any, borrow::Cow, fmt, time::Duration};
 use syrinx_plugin_api::{Error as PluginError, ErrorKind};
 
 /// The text of a failure that is nobody's business but the operator's.
-pub(crate) const INTERNAL: &str =
-    "internal error: the server's log has the details under this response's x-request-id";
+pub(crate) const INTERNAL: &str = "internal error: the server's log has the details under this response's x-request-id";
 
 /// The status that says that another call cancelled this one. Not in the registry of status codes.
 const CLIENT_CLOSED_REQUEST: u16 = 499;
@@ -70,9 +69,12 @@ impl ApiError {
 
     /// 413.
     pub(crate) fn too_large(limit: u64) -> Self {
-        Self::new(StatusCode::PAYLOAD_TOO_LARGE, format!("the request body is larger than this server's limit of {limit} bytes"))
-            .with_code("request_too_large")
-            .closing()
+        Self::new(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            format!("the request body is larger than this server's limit of {limit} bytes"),
+        )
+        .with_code("request_too_large")
+        .closing()
     }
 
     /// 499: cancelled by another call.
@@ -145,7 +147,9 @@ impl From<ModelError> for ApiError {
     fn from(error: ModelError) -> Self {
         match &error {
             ModelError::NotFound { uid } => Self::model_not_found(uid),
-            ModelError::Loading { .. } => Self::unavailable(error.to_string(), Some(LOADING)).with_code("model_loading"),
+            ModelError::Loading { .. } => {
+                Self::unavailable(error.to_string(), Some(LOADING)).with_code("model_loading")
+            }
         }
     }
 }
@@ -224,6 +228,9 @@ impl IntoResponse for ApiError {
         let headers = response.headers_mut();
         if let Some(wait) = self.retry_after {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(wait.as_secs().max(1)));
+        } else if self.status.is_server_error() {
+            // OpenAI's clients would try twice more; what failed for good should not be run three times.
+            headers.insert(HeaderName::from_static("x-should-retry"), HeaderValue::from_static("false"));
         }
         if self.status == StatusCode::UNAUTHORIZED {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));

@@ -13,6 +13,8 @@ mod observe;
 mod request_id;
 mod sse;
 
+pub(crate) use models::launch_at_start;
+
 use crate::server::App;
 use axum::{
     Router,

@@ -21,6 +21,7 @@ pub(crate) async fn observe(request: Request, next: Next) -> Response {
     let mut measured = metrics::Request::begin(method(request.method()), route);
     let response = next.run(request).await;
     measured.answered(response.status().as_u16());
+    tracing::info!(status = response.status().as_u16(), seconds = measured.elapsed().as_secs_f64(), "answered");
     response.map(|body| Body::new(Observed { body, _measured: measured }))
 }
 
@@ -48,7 +49,10 @@ impl HttpBody for Observed {
     type Data = Bytes;
     type Error = axum::Error;
 
-    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
         Pin::new(&mut self.body).poll_frame(context)
     }
 

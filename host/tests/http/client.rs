@@ -162,7 +162,9 @@ pub(crate) fn form(parts: &[(&str, Part<'_>)]) -> Vec<u8> {
             Part::Text(text) => ("", text.as_bytes()),
             Part::File(data) => ("; filename=\"file\"\r\nContent-Type: application/octet-stream", *data),
         };
-        body.extend_from_slice(format!("------parrot\r\nContent-Disposition: form-data; name=\"{name}\"{file}\r\n\r\n").as_bytes());
+        body.extend_from_slice(
+            format!("------parrot\r\nContent-Disposition: form-data; name=\"{name}\"{file}\r\n\r\n").as_bytes(),
+        );
         body.extend_from_slice(data);
         body.extend_from_slice(b"\r\n");
     }

@@ -71,6 +71,8 @@ async fn bad_requests() {
     };
     let deep = format!("{}{}", "[".repeat(5000), "]".repeat(5000));
     let long = "x".repeat(8193);
+    let mut broken_early = b"------parrot\r\nno header at all\r\n\r\n".to_vec();
+    broken_early.extend(vec![b'x'; 3_000_000]);
     #[rustfmt::skip]
     let rows: Vec<(&str, &str, Send<'_>, u16, Option<&str>)> = vec![
         // Routes and methods.
@@ -97,6 +99,7 @@ async fn bad_requests() {
         ("no boundary", SPEECH, Send::Raw("multipart/form-data", b"x".to_vec()), 400, None),
         ("no form at all", SPEECH, Send::Raw(FORM, b"hello".to_vec()), 400, None),
         ("cut form", TRANSCRIPTIONS, Send::Raw(FORM, form(&[("model", Text("parrot-ears")), ("file", File(clip))])[..5000].to_vec()), 400, None),
+        ("form that is broken early", SPEECH, Send::Raw(FORM, broken_early), 400, None),
         ("nameless part", SPEECH, Send::Raw(FORM, b"------parrot\r\nContent-Disposition: form-data\r\n\r\nx\r\n------parrot--\r\n".to_vec()), 400, None),
         // Models.
         ("no model", SPEECH, Send::Json(json!({"input": "hi"})), 400, Some("model")),
@@ -202,7 +205,9 @@ async fn bad_requests() {
             Send::Get => connection.get(path).await,
             Send::Method(method) => connection.request(method, path, &[], b"").await,
             Send::Json(body) => connection.post_json(path, &body).await,
-            Send::Text(text) => connection.request("POST", path, &[("content-type", "application/json")], text.as_bytes()).await,
+            Send::Text(text) => {
+                connection.request("POST", path, &[("content-type", "application/json")], text.as_bytes()).await
+            }
             Send::Form(parts) => connection.post_form(path, &parts).await,
             Send::Raw("", body) => connection.request("POST", path, &[], &body).await,
             Send::Raw(kind, body) => connection.request("POST", path, &[("content-type", kind)], &body).await,
@@ -215,7 +220,9 @@ async fn bad_requests() {
         assert_eq!(connection.get("/health").await.status, 200, "after {what}");
     }
     // After failures a uid is free again.
-    let again = connection.post_json(MODELS, &json!({"model_name": "parrot-mouth", "model_type": "audio", "model_uid": "new"})).await;
+    let again = connection
+        .post_json(MODELS, &json!({"model_name": "parrot-mouth", "model_type": "audio", "model_uid": "new"}))
+        .await;
     assert_eq!((again.status, again.json()), (200, json!({"model_uid": "new"})));
     assert!(server.idle("parrot-ears", std::time::Duration::from_secs(5)).await);
     assert!(server.idle("parrot-mouth", std::time::Duration::from_secs(5)).await);
@@ -227,7 +234,10 @@ async fn messages_say_what_would_be_right() {
     let mut connection = server.connect().await;
     for (body, words) in [
         (json!({"model": "parrot-mouth", "input": "hi", "voice": "x"}), vec!["polly", "jack"]),
-        (json!({"model": "parrot-mouth", "input": "hi", "response_format": "x"}), vec!["mp3", "wav", "opus", "aac", "flac", "pcm"]),
+        (
+            json!({"model": "parrot-mouth", "input": "hi", "response_format": "x"}),
+            vec!["mp3", "wav", "opus", "aac", "flac", "pcm"],
+        ),
         (json!({"model": "parrot-mouth", "input": "hi", "mode": "x"}), vec!["mode", "\"x\"", "fast", "good"]),
         (json!({"model": "parrot-mouth", "input": "hi", "speed": 9}), vec!["0.25", "4"]),
         (json!({"model": "dodo", "input": "hi"}), vec!["dodo"]),
@@ -246,7 +256,9 @@ async fn messages_say_what_would_be_right() {
 async fn request_ids_and_cors() {
     let server = Server::start().await;
     let mut connection = server.connect().await;
-    let answer = connection.request("GET", "/v1/nothing", &[("x-request-id", "mine-1"), ("origin", "http://a.example")], b"").await;
+    let answer = connection
+        .request("GET", "/v1/nothing", &[("x-request-id", "mine-1"), ("origin", "http://a.example")], b"")
+        .await;
     assert_eq!((answer.status, answer.header("x-request-id")), (404, "mine-1"));
     assert_eq!(answer.header("access-control-allow-origin"), "*");
     let first = connection.get("/health").await.header("x-request-id").to_owned();

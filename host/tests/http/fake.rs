@@ -102,7 +102,8 @@ fn step(parameters: &Object, number: usize) -> Result<(), Error> {
 
 impl Model for Bird {
     fn card(&self) -> ModelCard {
-        let voice = |id: &str| Voice { id: id.into(), name: id.to_uppercase(), language: Some("en".into()), gender: None };
+        let voice =
+            |id: &str| Voice { id: id.into(), name: id.to_uppercase(), language: Some("en".into()), gender: None };
         let card = ModelCard {
             max_concurrency: 2,
             streams: true,
@@ -125,7 +126,8 @@ impl Model for Bird {
                 output_sample_rate: Some(RATE),
                 voices: vec![voice("polly"), voice("jack")],
                 default_voice: Some("polly".into()),
-                voice_aliases: [("alloy".to_owned(), "polly".to_owned()), ("echo".to_owned(), "jack".to_owned())].into(),
+                voice_aliases: [("alloy".to_owned(), "polly".to_owned()), ("echo".to_owned(), "jack".to_owned())]
+                    .into(),
                 applies_speed: self.name == "parrot-mouth",
                 ..card
             },
@@ -148,9 +150,10 @@ impl Model for Bird {
             step(&settings.parameters, second + 1)?;
             let start = second as f64;
             let text = format!(" word{second}{}", settings.prompt.as_deref().unwrap_or_default());
-            let words = settings.granularities.contains(&Granularity::Word).then(|| {
-                vec![Word { word: text.clone(), start, end: start + 0.5, probability: Some(0.5) }]
-            });
+            let words = settings
+                .granularities
+                .contains(&Granularity::Word)
+                .then(|| vec![Word { word: text.clone(), start, end: start + 0.5, probability: Some(0.5) }]);
             let segment = Segment {
                 start,
                 end: start + 1.0,
@@ -231,7 +234,14 @@ impl Provision for Nest {
         self.catalogue.clone()
     }
 
-    fn fetch(&self, _: &ModelEntry, _: Option<&Path>, _: &Choice, _: &CancelToken, _: &dyn Progress) -> Result<Files, ProvisionError> {
+    fn fetch(
+        &self,
+        _: &ModelEntry,
+        _: Option<&Path>,
+        _: &Choice,
+        _: &CancelToken,
+        _: &dyn Progress,
+    ) -> Result<Files, ProvisionError> {
         Ok(Files::default())
     }
 
@@ -329,7 +339,8 @@ impl Server {
 
 /// `seconds` of a tone as a wav file of 16 kHz.
 pub(crate) fn wav(seconds: f64) -> Vec<u8> {
-    let samples: Vec<i16> = (0..(seconds * 16_000.0) as usize).map(|n| ((n as f32 * 0.17).sin() * 8000.0) as i16).collect();
+    let samples: Vec<i16> =
+        (0..(seconds * 16_000.0) as usize).map(|n| ((n as f32 * 0.17).sin() * 8000.0) as i16).collect();
     let size = samples.len() as u32 * 2;
     let mut wav = Vec::new();
     wav.extend_from_slice(b"RIFF");

@@ -13,7 +13,10 @@ async fn a_port_in_use_is_named() {
     let server = Server::start().await;
     let config = Config { port: server.port, ..Config::default() };
     let message = server::bind(&config).await.unwrap_err().to_string();
-    assert!(message.contains(&server.port.to_string()) && message.contains("in use") && message.contains("--port"), "{message}");
+    assert!(
+        message.contains(&server.port.to_string()) && message.contains("in use") && message.contains("--port"),
+        "{message}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -24,7 +27,9 @@ async fn stopping_finishes_what_is_in_flight() {
     assert_eq!(idle.get("/health/ready").await.status, 200);
     let mut speaking = server.connect().await;
     let body = json!({"model": "parrot-mouth", "input": "0123456789", "response_format": "pcm", "stream": true, "delay_ms": 80});
-    speaking.send("POST", "/v1/audio/speech", &[("content-type", "application/json")], body.to_string().as_bytes()).await;
+    speaking
+        .send("POST", "/v1/audio/speech", &[("content-type", "application/json")], body.to_string().as_bytes())
+        .await;
     server.busy("parrot-mouth", 1).await;
     server.begin_stopping();
     let answer = speaking.answer().await;
@@ -41,7 +46,9 @@ async fn stopping_does_not_wait_for_ever() {
     let mut server = Server::with(|config| config.limits.drain = Duration::from_millis(400)).await;
     let mut speaking = server.connect().await;
     let body = json!({"model": "parrot-mouth", "input": "x".repeat(1000), "response_format": "pcm", "stream": true, "delay_ms": 20});
-    speaking.send("POST", "/v1/audio/speech", &[("content-type", "application/json")], body.to_string().as_bytes()).await;
+    speaking
+        .send("POST", "/v1/audio/speech", &[("content-type", "application/json")], body.to_string().as_bytes())
+        .await;
     speaking.head().await;
     server.begin_stopping();
     let begun = Instant::now();

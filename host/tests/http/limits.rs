@@ -1,7 +1,11 @@
 //! What is too large, too many or too slow.
 
 use crate::{
-    client::{FORM, Part::{File, Text}, form},
+    client::{
+        FORM,
+        Part::{File, Text},
+        form,
+    },
     fake::{Server, wav},
 };
 use serde_json::json;
@@ -15,7 +19,9 @@ async fn a_large_body_is_refused_before_it_is_read() {
     let server = Server::with(|config| config.limits.body_bytes = 100_000).await;
     let mut connection = server.connect().await;
     // With `Expect` nothing is sent but the headers.
-    let head = format!("POST {TRANSCRIPTIONS} HTTP/1.1\r\nhost: x\r\ncontent-type: {FORM}\r\ncontent-length: 100001\r\nexpect: 100-continue\r\n\r\n");
+    let head = format!(
+        "POST {TRANSCRIPTIONS} HTTP/1.1\r\nhost: x\r\ncontent-type: {FORM}\r\ncontent-length: 100001\r\nexpect: 100-continue\r\n\r\n"
+    );
     connection.send_raw(head.as_bytes()).await;
     let answer = connection.answer().await;
     assert_eq!((answer.status, answer.header("connection")), (413, "close"));
@@ -33,7 +39,8 @@ async fn a_large_body_is_refused_while_it_arrives() {
     let server = Server::with(|config| config.limits.body_bytes = 100_000).await;
     for (kind, path) in [(FORM, TRANSCRIPTIONS), ("application/json", SPEECH)] {
         let mut connection = server.connect().await;
-        let head = format!("POST {path} HTTP/1.1\r\nhost: x\r\ncontent-type: {kind}\r\ntransfer-encoding: chunked\r\n\r\n");
+        let head =
+            format!("POST {path} HTTP/1.1\r\nhost: x\r\ncontent-type: {kind}\r\ntransfer-encoding: chunked\r\n\r\n");
         connection.send_raw(head.as_bytes()).await;
         let start = form(&[("model", Text("parrot-ears")), ("file", File(&[0; 1000]))]);
         let start = &start[..start.len() - 30];
@@ -44,20 +51,34 @@ async fn a_large_body_is_refused_while_it_arrives() {
             connection.send_raw(&[b'x'; 1024]).await;
         }
         let answer = connection.answer().await;
-        assert_eq!((answer.status, answer.json()["error"]["code"].as_str()), (413, Some("request_too_large")), "{kind}");
+        assert_eq!(
+            (answer.status, answer.json()["error"]["code"].as_str()),
+            (413, Some("request_too_large")),
+            "{kind}"
+        );
     }
     // A body that just fits is fine.
     let mut connection = server.connect().await;
     let clip = wav(3.0);
     assert!(clip.len() > 96_000);
-    assert_eq!(connection.post_form(TRANSCRIPTIONS, &[("model", Text("parrot-ears")), ("file", File(&clip))]).await.status, 200);
+    assert_eq!(
+        connection.post_form(TRANSCRIPTIONS, &[("model", Text("parrot-ears")), ("file", File(&clip))]).await.status,
+        200
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_body_that_stops_arriving_is_given_up() {
     let server = Server::with(|config| config.limits.upload_silence = Duration::from_millis(300)).await;
     let mut connection = server.connect().await;
-    connection.send_raw(format!("POST {SPEECH} HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 100\r\n\r\n{{").as_bytes()).await;
+    connection
+        .send_raw(
+            format!(
+                "POST {SPEECH} HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 100\r\n\r\n{{"
+            )
+            .as_bytes(),
+        )
+        .await;
     let answer = connection.answer().await;
     assert_eq!((answer.status, answer.header("connection")), (408, "close"));
 }
@@ -76,7 +97,8 @@ async fn long_texts_and_long_audio() {
     assert!(answer.status == 400 && answer.text().contains("11") && answer.text().contains("10"), "{}", answer.text());
     for (seconds, status) in [(1.9, 200), (2.5, 400)] {
         let clip = wav(seconds);
-        let answer = connection.post_form(TRANSCRIPTIONS, &[("model", Text("parrot-ears")), ("file", File(&clip))]).await;
+        let answer =
+            connection.post_form(TRANSCRIPTIONS, &[("model", Text("parrot-ears")), ("file", File(&clip))]).await;
         assert_eq!(answer.status, status, "{}", answer.text());
     }
 }
@@ -116,7 +138,8 @@ async fn request_limits_of_a_launch() {
     let mut connection = server.connect().await;
     let launch = json!({"model_name": "parrot-mouth", "model_type": "audio", "model_uid": "one", "request_limits": 1});
     assert_eq!(connection.post_json("/v1/models", &launch).await.status, 200);
-    let long = json!({"model": "one", "input": "x".repeat(100), "stream": true, "response_format": "pcm", "delay_ms": 20});
+    let long =
+        json!({"model": "one", "input": "x".repeat(100), "stream": true, "response_format": "pcm", "delay_ms": 20});
     let mut first = server.connect().await;
     first.send("POST", SPEECH, &[("content-type", "application/json")], long.to_string().as_bytes()).await;
     first.head().await;
@@ -127,7 +150,8 @@ async fn request_limits_of_a_launch() {
 async fn a_job_that_takes_too_long_is_stopped() {
     let server = Server::with(|config| config.limits.job = Duration::from_millis(300)).await;
     let mut connection = server.connect().await;
-    let answer = connection.post_json(SPEECH, &json!({"model": "parrot-mouth", "input": "x".repeat(100), "delay_ms": 20})).await;
+    let answer =
+        connection.post_json(SPEECH, &json!({"model": "parrot-mouth", "input": "x".repeat(100), "delay_ms": 20})).await;
     assert_eq!(answer.status, 503, "{}", answer.text());
     assert!(server.idle("parrot-mouth", Duration::from_secs(1)).await);
 }
@@ -141,7 +165,8 @@ async fn a_slow_reader_slows_the_job_down_and_nobody_else() {
     slow.head().await;
     tokio::time::sleep(Duration::from_millis(500)).await;
     let mut other = server.connect().await;
-    let answer = other.post_json(SPEECH, &json!({"model": "parrot-mouth", "input": "hi", "response_format": "pcm"})).await;
+    let answer =
+        other.post_json(SPEECH, &json!({"model": "parrot-mouth", "input": "hi", "response_format": "pcm"})).await;
     assert_eq!(answer.status, 200);
     // 8000 pushes are 38 MB: they would be done by now if nothing held them.
     assert_eq!(server.app.models.running("parrot-mouth").unwrap().load().running, 1);

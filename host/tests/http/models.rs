@@ -7,7 +7,8 @@ use std::time::Duration;
 const MODELS: &str = "/v1/models";
 
 fn launch(more: Value) -> Value {
-    let mut body = json!({"model_name": "parrot-mouth", "model_type": "audio", "replica": 1, "n_gpu": "auto", "model_uid": null});
+    let mut body =
+        json!({"model_name": "parrot-mouth", "model_type": "audio", "replica": 1, "n_gpu": "auto", "model_uid": null});
     body.as_object_mut().unwrap().extend(more.as_object().cloned().unwrap());
     body
 }
@@ -16,7 +17,9 @@ fn launch(more: Value) -> Value {
 async fn launch_list_show_end() {
     let server = Server::start().await;
     let mut connection = server.connect().await;
-    let answer = connection.post_json(MODELS, &launch(json!({"model_uid": "mine", "replica": "2", "anything": {"else": [1]}}))).await;
+    let answer = connection
+        .post_json(MODELS, &launch(json!({"model_uid": "mine", "replica": "2", "anything": {"else": [1]}})))
+        .await;
     assert_eq!((answer.status, answer.json()), (200, json!({"model_uid": "mine"})));
     let list = connection.get(MODELS).await.json();
     assert_eq!(list["object"], "list");
@@ -24,10 +27,18 @@ async fn launch_list_show_end() {
     assert_eq!(ids, ["mine", "parrot-ears", "parrot-ears-plain", "parrot-mouth", "parrot-mouth-plain"]);
     let mine = connection.get("/v1/models/mine").await.json();
     for (member, value) in [
-        ("id", json!("mine")), ("object", json!("model")), ("owned_by", json!("xinference")), ("model_type", json!("audio")),
-        ("model_name", json!("parrot-mouth")), ("model_family", json!("parrot")), ("model_lang", json!(["en"])),
-        ("model_ability", json!(["text2audio", "text2audio_zero_shot"])), ("replica", json!(2)), ("n_worker", json!(1)),
-        ("quantization", json!("none")), ("accelerators", json!([])),
+        ("id", json!("mine")),
+        ("object", json!("model")),
+        ("owned_by", json!("xinference")),
+        ("model_type", json!("audio")),
+        ("model_name", json!("parrot-mouth")),
+        ("model_family", json!("parrot")),
+        ("model_lang", json!(["en"])),
+        ("model_ability", json!(["text2audio", "text2audio_zero_shot"])),
+        ("replica", json!(2)),
+        ("n_worker", json!(1)),
+        ("quantization", json!("none")),
+        ("accelerators", json!([])),
     ] {
         assert_eq!(mine[member], value, "{member}");
     }
@@ -61,11 +72,17 @@ async fn a_launch_in_the_background() {
     assert_eq!(connection.post_json(MODELS, &body).await.status, 400);
     tokio::time::sleep(Duration::from_millis(300)).await;
     let progress = connection.get("/v1/models/slow/progress").await.json();
-    assert_eq!((&progress["stage"], &progress["replicas"][0]["replica_model_uid"]), (&json!("loading"), &json!("slow-rep0")));
+    assert_eq!(
+        (&progress["stage"], &progress["replicas"][0]["replica_model_uid"]),
+        (&json!("loading"), &json!("slow-rep0"))
+    );
     let value = progress["progress"].as_f64().unwrap();
     assert!(value > 0.0 && value < 1.0, "{value}");
     let instances = connection.get("/v1/models/instances?model_uid=slow").await.json();
-    assert_eq!((&instances[0]["status"], &instances[0]["replica_statuses"][0]["model_state"]), (&json!("LOADING"), &json!("LOADING")));
+    assert_eq!(
+        (&instances[0]["status"], &instances[0]["replica_statuses"][0]["model_state"]),
+        (&json!("LOADING"), &json!("LOADING"))
+    );
     while connection.get("/v1/models/slow").await.status != 200 {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
@@ -116,7 +133,9 @@ async fn requests_in_flight_survive_the_end_of_their_model() {
     let server = Server::start().await;
     let mut speaking = server.connect().await;
     let body = json!({"model": "parrot-mouth", "input": "0123456789", "response_format": "pcm", "stream": true, "delay_ms": 50});
-    speaking.send("POST", "/v1/audio/speech", &[("content-type", "application/json")], body.to_string().as_bytes()).await;
+    speaking
+        .send("POST", "/v1/audio/speech", &[("content-type", "application/json")], body.to_string().as_bytes())
+        .await;
     server.busy("parrot-mouth", 1).await;
     let mut connection = server.connect().await;
     assert_eq!(connection.request("DELETE", "/v1/models/parrot-mouth", &[], b"").await.status, 200);
@@ -129,8 +148,11 @@ async fn registrations() {
     let server = Server::start().await;
     let mut connection = server.connect().await;
     let list = connection.get("/v1/model_registrations/audio").await.json();
-    let names: Vec<String> = list.as_array().unwrap().iter().map(|model| model["model_name"].as_str().unwrap().to_lowercase()).collect();
-    assert!(names.is_sorted() && names.contains(&"whisper-base".to_owned()) && names.contains(&"parrot-mouth".to_owned()));
+    let names: Vec<String> =
+        list.as_array().unwrap().iter().map(|model| model["model_name"].as_str().unwrap().to_lowercase()).collect();
+    assert!(
+        names.is_sorted() && names.contains(&"whisper-base".to_owned()) && names.contains(&"parrot-mouth".to_owned())
+    );
     assert_eq!(list[0].as_object().unwrap().len(), 2, "{}", list[0]);
     for name in connection.get("/v1/model_registrations/audio?detailed=true").await.json().as_array().unwrap() {
         let name = name["model_name"].as_str().unwrap();

@@ -1,7 +1,11 @@
 //! Speech: formats, whole and streamed.
 
 use crate::{
-    client::{FORM, Part::{File, Text}, form},
+    client::{
+        FORM,
+        Part::{File, Text},
+        form,
+    },
     fake::{PUSH, RATE, Server, wav},
 };
 use base64::{Engine as _, engine::general_purpose::STANDARD};
@@ -18,8 +22,13 @@ fn size_at(bytes: &[u8], at: usize) -> u32 {
 async fn a_whole_wav_has_true_sizes() {
     let server = Server::start().await;
     let mut connection = server.connect().await;
-    let answer = connection.post_json(SPEECH, &json!({"model": "parrot-mouth", "input": "hello", "response_format": "wav"})).await;
-    assert_eq!((answer.status, answer.header("content-type"), answer.header("x-sample-rate")), (200, "audio/wav", "24000"));
+    let answer = connection
+        .post_json(SPEECH, &json!({"model": "parrot-mouth", "input": "hello", "response_format": "wav"}))
+        .await;
+    assert_eq!(
+        (answer.status, answer.header("content-type"), answer.header("x-sample-rate")),
+        (200, "audio/wav", "24000")
+    );
     let data = 5 * PUSH * 2;
     assert_eq!(answer.header("content-length"), (44 + data).to_string());
     assert_eq!((size_at(&answer.body, 4) as usize, size_at(&answer.body, 40) as usize), (36 + data, data));
@@ -43,7 +52,8 @@ async fn every_format_whole_and_streamed() {
     ];
     for (format, kind, magic) in formats {
         for stream in [false, true] {
-            let body = json!({"model": "parrot-mouth", "input": "hello world", "response_format": format, "stream": stream});
+            let body =
+                json!({"model": "parrot-mouth", "input": "hello world", "response_format": format, "stream": stream});
             let answer = connection.post_json(SPEECH, &body).await;
             let what = format!("{format} {stream}");
             assert_eq!((answer.status, answer.header("content-type"), answer.complete), (200, kind, true), "{what}");
@@ -111,8 +121,13 @@ async fn dialects_mean_the_same() {
     // A form without any file, and one with a clip.
     let clip = wav(0.5);
     let mut parts = vec![
-        ("model", Text("parrot-mouth")), ("input", Text("hi")), ("voice", Text("")), ("response_format", Text("pcm")),
-        ("speed", Text("1.0")), ("stream", Text("False")), ("kwargs", Text("{}")),
+        ("model", Text("parrot-mouth")),
+        ("input", Text("hi")),
+        ("voice", Text("")),
+        ("response_format", Text("pcm")),
+        ("speed", Text("1.0")),
+        ("stream", Text("False")),
+        ("kwargs", Text("{}")),
     ];
     assert_eq!(connection.post_form(SPEECH, &parts).await.body, expected);
     parts.push(("prompt_speech", File(&clip)));
@@ -144,10 +159,13 @@ async fn server_sent_events() {
         .map(|data| serde_json::from_str(data).unwrap())
         .collect();
     let (done, deltas) = events.split_last().unwrap();
-    let audio: Vec<u8> = deltas.iter().flat_map(|delta| {
-        assert_eq!(delta["type"], "speech.audio.delta");
-        STANDARD.decode(delta["audio"].as_str().unwrap()).unwrap()
-    }).collect();
+    let audio: Vec<u8> = deltas
+        .iter()
+        .flat_map(|delta| {
+            assert_eq!(delta["type"], "speech.audio.delta");
+            STANDARD.decode(delta["audio"].as_str().unwrap()).unwrap()
+        })
+        .collect();
     assert_eq!(audio.len(), 5 * PUSH * 2);
     assert_eq!(done["type"], "speech.audio.done");
     assert_eq!(done["usage"]["total_tokens"], 2 + 10);
@@ -157,7 +175,7 @@ async fn server_sent_events() {
 async fn a_failure_after_the_first_byte_ends_the_connection() {
     let server = Server::start().await;
     let mut connection = server.connect().await;
-    let body = json!({"model": "parrot-mouth", "input": "0123456789", "response_format": "wav", "stream": true, "fail": "panic", "fail_at": 5});
+    let body = json!({"model": "parrot-mouth", "input": "0123456789", "response_format": "wav", "stream": true, "fail": "panic", "fail_at": 5, "delay_ms": 30});
     let answer = connection.post_json(SPEECH, &body).await;
     assert_eq!((answer.status, answer.complete), (200, false));
     assert_eq!(answer.body.len(), 44 + 4 * PUSH * 2);

@@ -1,7 +1,10 @@
 //! Transcriptions and translations: dialects, formats, streams.
 
 use crate::{
-    client::{Connection, Part::{File, Text}},
+    client::{
+        Connection,
+        Part::{File, Text},
+    },
     fake::{Server, wav},
 };
 use base64::{Engine as _, engine::general_purpose::STANDARD};
@@ -12,7 +15,10 @@ const TRANSCRIPTIONS: &str = "/v1/audio/transcriptions";
 async fn format(connection: &mut Connection, format: &str, seconds: f64) -> (String, String) {
     let clip = wav(seconds);
     let answer = connection
-        .post_form(TRANSCRIPTIONS, &[("file", File(&clip)), ("response_format", Text(format)), ("model", Text("parrot-ears"))])
+        .post_form(
+            TRANSCRIPTIONS,
+            &[("file", File(&clip)), ("response_format", Text(format)), ("model", Text("parrot-ears"))],
+        )
         .await;
     assert_eq!(answer.status, 200, "{}", answer.text());
     (answer.header("content-type").to_owned(), answer.text())
@@ -26,15 +32,24 @@ async fn every_format() {
     assert_eq!(kind, "application/json");
     let json: Value = serde_json::from_str(&text).unwrap();
     assert_eq!(json, json!({"text": "word0 word1 word2", "usage": {"type": "duration", "seconds": 2.5}}));
-    assert_eq!(format(&mut connection, "text", 2.5).await, ("text/plain; charset=utf-8".into(), "word0 word1 word2\n".into()));
+    assert_eq!(
+        format(&mut connection, "text", 2.5).await,
+        ("text/plain; charset=utf-8".into(), "word0 word1 word2\n".into())
+    );
     let (kind, text) = format(&mut connection, "srt", 1.5).await;
     assert_eq!(kind, "text/plain; charset=utf-8");
     assert_eq!(text, "1\n00:00:00,000 --> 00:00:01,000\nword0\n\n2\n00:00:01,000 --> 00:00:01,500\nword1\n\n");
     let (kind, text) = format(&mut connection, "vtt", 1.0).await;
-    assert_eq!((kind.as_str(), text.as_str()), ("text/vtt; charset=utf-8", "WEBVTT\n\n00:00:00.000 --> 00:00:01.000\nword0\n\n"));
+    assert_eq!(
+        (kind.as_str(), text.as_str()),
+        ("text/vtt; charset=utf-8", "WEBVTT\n\n00:00:00.000 --> 00:00:01.000\nword0\n\n")
+    );
     let (_, text) = format(&mut connection, "verbose_json", 1.5).await;
     let verbose: Value = serde_json::from_str(&text).unwrap();
-    assert_eq!((&verbose["task"], &verbose["language"], &verbose["duration"]), (&json!("transcribe"), &json!("german"), &json!(1.5)));
+    assert_eq!(
+        (&verbose["task"], &verbose["language"], &verbose["duration"]),
+        (&json!("transcribe"), &json!("german"), &json!(1.5))
+    );
     assert!(verbose.get("words").is_none());
     let segment = json!({"id": 1, "seek": 0, "start": 1.0, "end": 1.5, "text": " word1", "tokens": [1, 2, 3], "temperature": 0.0,
         "avg_logprob": -0.25, "compression_ratio": 0.0, "no_speech_prob": 0.0});
@@ -71,12 +86,16 @@ async fn json_bodies_with_base64_and_data_urls() {
     let encoded = STANDARD.encode(wav(1.0));
     let lines: Vec<&str> = encoded.as_bytes().chunks(76).map(|line| std::str::from_utf8(line).unwrap()).collect();
     for file in [encoded.clone(), format!("data:audio/wav;base64,{encoded}"), lines.join("\r\n")] {
-        let answer = connection.post_json(TRANSCRIPTIONS, &json!({"model": "parrot-ears", "file": file, "temperature": 0.5})).await;
+        let answer = connection
+            .post_json(TRANSCRIPTIONS, &json!({"model": "parrot-ears", "file": file, "temperature": 0.5}))
+            .await;
         assert_eq!((answer.status, &answer.json()["text"]), (200, &json!("word0")));
     }
     // As the document prints it.
-    let careless = format!("{{\n \"model\": \"parrot-ears\", # the model\n \"file\": \"{encoded}\",\n \"stream\": False,\n}}");
-    let answer = connection.request("POST", TRANSCRIPTIONS, &[("content-type", "application/json")], careless.as_bytes()).await;
+    let careless =
+        format!("{{\n \"model\": \"parrot-ears\", # the model\n \"file\": \"{encoded}\",\n \"stream\": False,\n}}");
+    let answer =
+        connection.request("POST", TRANSCRIPTIONS, &[("content-type", "application/json")], careless.as_bytes()).await;
     assert_eq!(answer.status, 200, "{}", answer.text());
 }
 
@@ -85,7 +104,9 @@ async fn what_xinferences_client_sends() {
     let server = Server::start().await;
     let mut connection = server.connect().await;
     let clip = wav(1.0);
-    for (format, body) in [("json", json!({"text": "word0", "usage": {"type": "duration", "seconds": 1.0}})), ("text", json!("word0\n"))] {
+    for (format, body) in
+        [("json", json!({"text": "word0", "usage": {"type": "duration", "seconds": 1.0}})), ("text", json!("word0\n"))]
+    {
         let parts = [
             ("model", Text("parrot-ears")),
             ("response_format", Text(format)),
@@ -99,7 +120,13 @@ async fn what_xinferences_client_sends() {
         assert_eq!((answer.header("content-type"), answer.json()), ("application/json", body));
     }
     // The asynchronous client sends empty text for null.
-    let parts = [("model", Text("parrot-ears")), ("language", Text("")), ("prompt", Text("")), ("temperature", Text("")), ("file", File(&clip))];
+    let parts = [
+        ("model", Text("parrot-ears")),
+        ("language", Text("")),
+        ("prompt", Text("")),
+        ("temperature", Text("")),
+        ("file", File(&clip)),
+    ];
     assert_eq!(connection.post_form(TRANSCRIPTIONS, &parts).await.status, 200);
 }
 
@@ -110,7 +137,10 @@ async fn translations_are_english() {
     let clip = wav(1.0);
     let parts = [("file", File(&clip)), ("model", Text("parrot-ears")), ("response_format", Text("verbose_json"))];
     let verbose = connection.post_form("/v1/audio/translations", &parts).await.json();
-    assert_eq!((&verbose["task"], &verbose["language"], &verbose["source_language"]), (&json!("translate"), &json!("english"), &json!("german")));
+    assert_eq!(
+        (&verbose["task"], &verbose["language"], &verbose["source_language"]),
+        (&json!("translate"), &json!("english"), &json!("german"))
+    );
     let parts = [("file", File(&clip)), ("model", Text("parrot-ears-plain"))];
     let answer = connection.post_form("/v1/audio/translations", &parts).await;
     assert!(answer.status == 400 && answer.text().contains("does not support translations"));
@@ -135,8 +165,11 @@ async fn streams_arrive_as_they_are_made() {
     let server = Server::start().await;
     let mut connection = server.connect().await;
     let clip = wav(3.0);
-    let parts = [("file", File(&clip)), ("model", Text("parrot-ears")), ("stream", Text("True")), ("delay_ms", Text("300"))];
-    connection.send("POST", TRANSCRIPTIONS, &[("content-type", crate::client::FORM)], &crate::client::form(&parts)).await;
+    let parts =
+        [("file", File(&clip)), ("model", Text("parrot-ears")), ("stream", Text("True")), ("delay_ms", Text("300"))];
+    connection
+        .send("POST", TRANSCRIPTIONS, &[("content-type", crate::client::FORM)], &crate::client::form(&parts))
+        .await;
     let (status, headers) = connection.head().await;
     assert_eq!((status, headers["cache-control"].as_str()), (200, "no-cache"));
     assert!(headers["content-type"].starts_with("text/event-stream"));
@@ -151,7 +184,10 @@ async fn streams_arrive_as_they_are_made() {
     let deltas: Vec<&str> = events.iter().filter_map(|event| event["delta"].as_str()).collect();
     assert_eq!(deltas, ["word0", " word1", " word2"]);
     let done = events.last().unwrap();
-    assert_eq!((&done["type"], done["text"].as_str().unwrap()), (&json!("transcript.text.done"), deltas.concat().as_str()));
+    assert_eq!(
+        (&done["type"], done["text"].as_str().unwrap()),
+        (&json!("transcript.text.done"), deltas.concat().as_str())
+    );
     assert_eq!((&done["usage"]["type"], &done["usage"]["output_tokens"]), (&json!("tokens"), &json!(9)));
 }
 
@@ -160,7 +196,13 @@ async fn a_stream_that_fails_later_ends_with_an_error() {
     let server = Server::start().await;
     let mut connection = server.connect().await;
     let clip = wav(3.0);
-    let parts = [("file", File(&clip)), ("model", Text("parrot-ears")), ("stream", Text("1")), ("fail", Text("panic")), ("fail_at", Text("3"))];
+    let parts = [
+        ("file", File(&clip)),
+        ("model", Text("parrot-ears")),
+        ("stream", Text("1")),
+        ("fail", Text("panic")),
+        ("fail_at", Text("3")),
+    ];
     let answer = connection.post_form(TRANSCRIPTIONS, &parts).await;
     assert_eq!((answer.status, answer.complete), (200, true));
     let events = events(&answer.text());
@@ -175,7 +217,10 @@ async fn chunked_uploads_and_expect_continue() {
     let mut connection = server.connect().await;
     let clip = wav(1.0);
     let body = crate::client::form(&[("file", File(&clip)), ("model", Text("parrot-ears"))]);
-    let head = format!("POST {TRANSCRIPTIONS} HTTP/1.1\r\nhost: x\r\ncontent-type: {}\r\ntransfer-encoding: chunked\r\nexpect: 100-continue\r\n\r\n", crate::client::FORM);
+    let head = format!(
+        "POST {TRANSCRIPTIONS} HTTP/1.1\r\nhost: x\r\ncontent-type: {}\r\ntransfer-encoding: chunked\r\nexpect: 100-continue\r\n\r\n",
+        crate::client::FORM
+    );
     connection.send_raw(head.as_bytes()).await;
     assert_eq!(connection.head().await.0, 100);
     for piece in body.chunks(1000) {

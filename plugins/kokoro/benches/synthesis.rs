@@ -5,7 +5,7 @@
 //!
 //! `cargo bench -p syrinx-plugin-kokoro`; with `-- --once` it prints wall and processor time, time to first sound and
 //! memory of single runs instead, in the form that a comparison with other programs needs, and with `-- --phonemes` the
-//! phonemes of the texts, so that others can speak the same.
+//! phonemes of the texts, so that others can speak the same. `-- --speak DIR` speaks the lines of standard input into files.
 
 use std::collections::BTreeMap;
 use std::hint::black_box;
@@ -18,6 +18,7 @@ use syrinx_plugin_api::{Flow, Host, LoadRequest, Model, PcmSink, ReceivePcm, Spe
 use syrinx_plugin_kokoro::chunk::phonemes_of;
 use syrinx_plugin_kokoro::language::Language;
 use syrinx_plugin_kokoro::model::Kokoro;
+use syrinx_plugin_kokoro::pcm::pcm16;
 use syrinx_plugin_kokoro::session::SAMPLE_RATE;
 
 /// 48 phonemes, about 3 s.
@@ -39,6 +40,7 @@ struct Ear {
     started: Instant,
     first: Option<Duration>,
     samples: usize,
+    heard: Vec<f32>,
 }
 
 impl ReceivePcm for Ear {
@@ -47,6 +49,7 @@ impl ReceivePcm for Ear {
             self.first.get_or_insert_with(|| self.started.elapsed());
         }
         self.samples += samples.len();
+        self.heard.extend_from_slice(samples);
         Flow::Continue
     }
 }
@@ -69,7 +72,7 @@ fn model() -> Option<Kokoro> {
 }
 
 fn speak(model: &Kokoro, text: &str) -> Ear {
-    let mut ear = Ear { started: Instant::now(), first: None, samples: 0 };
+    let mut ear = Ear { started: Instant::now(), first: None, samples: 0, heard: Vec::new() };
     let settings =
         SpeechSettings { text: text.to_owned(), voice: Some("af_heart".to_owned()), ..SpeechSettings::default() };
     let request = SpeechRequest { settings, clips: Vec::new() };
@@ -77,6 +80,21 @@ fn speak(model: &Kokoro, text: &str) -> Ear {
         let _ = writeln!(std::io::stderr(), "{error}");
     }
     ear
+}
+
+/// A 16-bit mono wav file.
+fn wav(samples: &[f32]) -> Vec<u8> {
+    let data: Vec<u8> = pcm16(samples).into_iter().flat_map(i16::to_le_bytes).collect();
+    let mut file = Vec::with_capacity(44 + data.len());
+    file.extend(b"RIFF");
+    file.extend((36 + data.len() as u32).to_le_bytes());
+    file.extend(b"WAVEfmt \x10\0\0\0\x01\0\x01\0");
+    file.extend(SAMPLE_RATE.to_le_bytes());
+    file.extend((2 * SAMPLE_RATE).to_le_bytes());
+    file.extend(b"\x02\0\x10\0data");
+    file.extend((data.len() as u32).to_le_bytes());
+    file.extend(data);
+    file
 }
 
 /// A field of `/proc/self/status` in MB.
@@ -139,6 +157,15 @@ fn main() {
         for text in [SHORT, LONG] {
             let tokens = model.english().tokens(Language::AmericanEnglish, text).unwrap_or_default();
             let _ = writeln!(std::io::stdout(), "{}", phonemes_of(&tokens));
+        }
+        return;
+    }
+    if let Some(directory) = std::env::args().skip_while(|argument| argument != "--speak").nth(1) {
+        for (number, line) in std::io::stdin().lines().map_while(Result::ok).enumerate() {
+            let path = PathBuf::from(&directory).join(format!("{number}.wav"));
+            if let Err(error) = std::fs::write(&path, wav(&speak(&model, &line).heard)) {
+                let _ = writeln!(std::io::stderr(), "{}: {error}", path.display());
+            }
         }
         return;
     }

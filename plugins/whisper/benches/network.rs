@@ -4,7 +4,7 @@
 //! meant). Without it nothing is measured.
 
 use std::hint::black_box;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use criterion::{BenchmarkId, Criterion};
 use syrinx_plugin_whisper::frontend::{MelExtractor, SAMPLE_RATE, WINDOW_FRAMES};
@@ -19,13 +19,11 @@ fn frontend(criterion: &mut Criterion) {
     criterion.bench_function("log-mel of 30 s", |bench| bench.iter(|| black_box(extractor.extract(&audio, 0))));
 }
 
-fn network(criterion: &mut Criterion, dir: &PathBuf) {
+fn network(criterion: &mut Criterion, dir: &Path) {
     for (name, compute_type) in [("float32", ComputeType::Float32), ("int8", ComputeType::Int8)] {
         for threads in [1, 2] {
-            let model = match WhisperModel::load(dir, &LoadOptions { threads, compute_type }) {
-                Ok(model) => model,
-                Err(error) => return criterion_is_told(&error.to_string()),
-            };
+            let model = WhisperModel::load(dir, &LoadOptions { threads, compute_type })
+                .unwrap_or_else(|error| panic!("SYRINX_BENCH_WHISPER: {error}"));
             let label = format!("{name}, {threads} threads");
             let mel = vec![0.1; model.dims().n_mels * WINDOW_FRAMES];
             let mut group = criterion.benchmark_group("encoder");
@@ -53,11 +51,6 @@ fn network(criterion: &mut Criterion, dir: &PathBuf) {
             group.finish();
         }
     }
-}
-
-fn criterion_is_told(reason: &str) {
-    // A benchmark has no other way to say why it measures nothing.
-    panic!("{reason}");
 }
 
 fn main() {

@@ -104,7 +104,9 @@ pub fn read(dir: &Path) -> Result<Weights, LoadError> {
     let (names, tensors, heads, aligned): (&dyn Names, _, _, _) = match &layout {
         Layout::Ctranslate2(path) => {
             let tensors = Tensors::ctranslate2(path)?;
-            let heads = |name: &str| tensors.scalar(name).map(|n| n as usize).ok_or_else(|| not_whisper(format!("model.bin has no {name}")));
+            let heads = |name: &str| {
+                tensors.scalar(name).map(|n| n as usize).ok_or_else(|| not_whisper(format!("model.bin has no {name}")))
+            };
             let heads = (heads("encoder/num_heads")?, heads("decoder/num_heads")?);
             let config: Ct2Config = config::read(&config_path)?.unwrap_or_default();
             (&Ct2Names, tensors, heads, config.alignment_heads)
@@ -112,7 +114,10 @@ pub fn read(dir: &Path) -> Result<Weights, LoadError> {
         Layout::Openai(path) => {
             let tensors = Tensors::torch(path)?;
             let heads = |name: &str| {
-                tensors.scalar(name).map(|n| n as usize).ok_or_else(|| not_whisper(format!("{} has no {name}", path.display())))
+                tensors
+                    .scalar(name)
+                    .map(|n| n as usize)
+                    .ok_or_else(|| not_whisper(format!("{} has no {name}", path.display())))
             };
             let heads = (heads("dims.n_audio_head")?, heads("dims.n_text_head")?);
             (&OpenaiNames, tensors, heads, None)
@@ -435,10 +440,16 @@ impl Reader<'_> {
             parts.push((weight_name, weight));
         }
         let mut parts = parts.into_iter();
-        let Some((_, mut weight)) = parts.next() else { return Err(CheckpointError::Missing { name: "a projection".to_owned() }) };
+        let Some((_, mut weight)) = parts.next() else {
+            return Err(CheckpointError::Missing { name: "a projection".to_owned() });
+        };
         for (name, part) in parts {
             let shape = vec![part.rows(), part.cols()];
-            weight = weight.stack(part).ok_or(CheckpointError::Shape { name, got: shape, wanted: "the other projections' width and type".to_owned() })?;
+            weight = weight.stack(part).ok_or(CheckpointError::Shape {
+                name,
+                got: shape,
+                wanted: "the other projections' width and type".to_owned(),
+            })?;
         }
         Ok(Linear { weight, bias })
     }
@@ -446,7 +457,11 @@ impl Reader<'_> {
     fn matrix(&self, name: &str) -> Result<Matrix, CheckpointError> {
         let shape = self.tensors.get(name)?.shape();
         let &[rows, cols] = shape else {
-            return Err(CheckpointError::Shape { name: name.to_owned(), got: shape.to_vec(), wanted: "[out, in]".to_owned() });
+            return Err(CheckpointError::Shape {
+                name: name.to_owned(),
+                got: shape.to_vec(),
+                wanted: "[out, in]".to_owned(),
+            });
         };
         Ok(Matrix::new(rows, cols, self.values(name)?))
     }
@@ -471,7 +486,9 @@ impl Reader<'_> {
         let view = self.tensors.get(name)?;
         Ok(match view.dtype() {
             DType::F16 => Values::F16(view.to_f16()?),
-            DType::I8 => Values::Int8 { q: view.to_i8()?, scale: self.tensors.get(&format!("{name}_scale"))?.to_f32()? },
+            DType::I8 => {
+                Values::Int8 { q: view.to_i8()?, scale: self.tensors.get(&format!("{name}_scale"))?.to_f32()? }
+            }
             _ => {
                 let values = view.to_f32()?;
                 // Many float32 checkpoints are float16 ones, widened.

@@ -5,6 +5,7 @@
 use crate::fallback::{self, Thresholds};
 use crate::prompt::{Context, encode_context};
 use crate::segments::{self, Window, frames_to_seconds, seconds_to_frames};
+use crate::text::strip;
 use crate::timing::{Hallucinations, Punctuation, Verdict, Word, WordTiming, add_word_times};
 use crate::tokenizer::Tokenizer;
 use crate::window::{DecodeError, WindowOptions, WindowResult};
@@ -91,7 +92,7 @@ impl Segment {
 
     /// Instantaneous segments and those without text hold nothing.
     fn clear_if_void(&mut self) {
-        if self.start == self.end || self.text.trim().is_empty() {
+        if self.start == self.end || strip(&self.text).is_empty() {
             self.text.clear();
             self.tokens.clear();
             self.words = Some(Vec::new());

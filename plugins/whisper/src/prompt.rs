@@ -3,6 +3,7 @@
 //! Source: openai/whisper `whisper/decoding.py: DecodingTask._get_initial_tokens`; hotwords: SYSTRAN/faster-whisper
 //! `faster_whisper/transcribe.py: WhisperModel.get_prompt`.
 
+use crate::text::strip;
 use crate::tokenizer::Tokenizer;
 
 /// What to write down.
@@ -38,7 +39,7 @@ impl Context {
 /// Tokens of a text that precedes others: trimmed, after one space.
 #[must_use]
 pub fn encode_context(tokenizer: &Tokenizer, text: &str) -> Vec<u32> {
-    tokenizer.encode(&format!(" {}", text.trim()))
+    tokenizer.encode(&format!(" {}", strip(text)))
 }
 
 /// What a prompt is made of.

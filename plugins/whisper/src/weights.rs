@@ -2,7 +2,8 @@
 
 use half::f16;
 use half::slice::HalfFloatSliceExt;
-use syrinx_plugin_common::checkpoint::ctranslate2::quantize_int8;
+
+use crate::kernels;
 
 /// Sizes of a Whisper network.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -212,17 +213,29 @@ impl Matrix {
         let range = row * self.cols..(row + 1) * self.cols;
         match &self.values {
             Values::F32(values) => out.copy_from_slice(&values[range]),
-            Values::F16(values) => out.iter_mut().zip(&values[range]).for_each(|(out, v)| *out = v.to_f32()),
-            Values::Int8 { q, scale } => out.iter_mut().zip(&q[range]).for_each(|(out, &q)| *out = f32::from(q) / scale[row]),
+            Values::F16(values) => kernels::widen(&values[range], out),
+            Values::Int8 { q, scale } => {
+                out.iter_mut().zip(&q[range]).for_each(|(out, &q)| *out = f32::from(q) / scale[row])
+            }
         }
     }
 
     /// Keeps int8 values, one scale per row, instead of what is kept now.
     pub(crate) fn quantize(&mut self) {
-        if !matches!(self.values, Values::Int8 { .. }) {
-            let (q, scale) = quantize_int8(&self.to_f32(), self.cols);
-            self.values = Values::Int8 { q, scale };
+        if matches!(self.values, Values::Int8 { .. }) {
+            return;
         }
+        let mut q = vec![0; self.rows * self.cols];
+        let mut row = vec![0.0; self.cols];
+        let scale = q
+            .chunks_exact_mut(self.cols.max(1))
+            .enumerate()
+            .map(|(index, q)| {
+                self.row(index, &mut row);
+                kernels::quantize_weights(&row, q)
+            })
+            .collect();
+        self.values = Values::Int8 { q, scale };
     }
 
     /// Keeps single precision if int8 values are kept now.
@@ -267,7 +280,11 @@ impl Matrix {
 }
 
 fn expect(what: &str, got: (usize, usize), wanted: (usize, usize)) -> Result<(), String> {
-    if got == wanted { Ok(()) } else { Err(format!("{what} is {} x {}, but {} x {} is needed", got.0, got.1, wanted.0, wanted.1)) }
+    if got == wanted {
+        Ok(())
+    } else {
+        Err(format!("{what} is {} x {}, but {} x {} is needed", got.0, got.1, wanted.0, wanted.1))
+    }
 }
 
 impl Linear {

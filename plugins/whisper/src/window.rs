@@ -8,7 +8,7 @@ use crate::filters::{FilterOptions, Filters, Suppress};
 use crate::model::session::{ModelError, TokenModel};
 use crate::prompt::{self, Context, PromptParts, Task};
 use crate::search::{self, BeamSearch, Hypothesis, Sampler, Search, Uniform, log_sum_exp};
-use crate::text::compression_ratio;
+use crate::text::{compression_ratio, strip};
 use crate::tokenizer::Tokenizer;
 
 /// How a window is decoded.
@@ -242,7 +242,7 @@ pub fn decode(
     let best = search::best(&candidates, options.length_penalty)
         .and_then(|best| candidates.into_iter().nth(best))
         .unwrap_or_default();
-    let text = tokenizer.decode(&best.tokens).trim().to_owned();
+    let text = strip(&tokenizer.decode(&best.tokens)).to_owned();
     Ok(WindowResult {
         avg_logprob: f64::from(best.score) / (best.tokens.len() + 1) as f64,
         no_speech_prob,

@@ -25,6 +25,8 @@ use crate::error::StoreError;
 const LOCK_POLL: Duration = Duration::from_millis(200);
 /// Scratch directories older than this were left by a process that was killed.
 const SCRATCH_LIFETIME: Duration = Duration::from_secs(24 * 3600);
+/// Interrupted downloads older than this are not expected to go on.
+const PARTIAL_LIFETIME: Duration = Duration::from_secs(30 * 24 * 3600);
 /// The file that says what a directory holds.
 const MANIFEST: &str = ".syrinx.json";
 
@@ -145,21 +147,18 @@ impl Layout {
         for directory in [&layout.partial, &layout.scratch, &layout.locks] {
             fs::create_dir_all(directory).map_err(StoreError::io("create", directory))?;
         }
-        layout.clear_old_scratch();
+        Self::clear_old(&layout.scratch, SCRATCH_LIFETIME);
+        Self::clear_old(&layout.partial, PARTIAL_LIFETIME);
         Ok(layout)
     }
 
-    fn clear_old_scratch(&self) {
-        let Ok(entries) = fs::read_dir(&self.scratch) else { return };
-        for entry in entries.flatten() {
-            let age = entry
-                .metadata()
-                .and_then(|metadata| metadata.modified())
-                .ok()
-                .and_then(|time| SystemTime::now().duration_since(time).ok());
-            if age.is_some_and(|age| age > SCRATCH_LIFETIME) {
-                // Somebody else may clear it at the same time.
-                let _ = fs::remove_dir_all(entry.path());
+    /// Somebody else may clear the same at the same time, and what can't be removed is tried again another day.
+    fn clear_old(directory: &Path, lifetime: Duration) {
+        for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
+            let modified = entry.metadata().and_then(|metadata| metadata.modified()).ok();
+            let age = modified.and_then(|time| SystemTime::now().duration_since(time).ok());
+            if age.is_some_and(|age| age > lifetime) {
+                let _ = fs::remove_dir_all(entry.path()).or_else(|_| fs::remove_file(entry.path()));
             }
         }
     }
@@ -322,6 +321,19 @@ mod tests {
             let error = ensure_space(&here, u64::MAX).unwrap_err();
             assert!(error.contains("not enough space") && error.contains("SYRINX_HOME"), "{error}");
         }
+    }
+
+    #[test]
+    fn only_what_is_old_is_cleared() {
+        let root = tempfile::tempdir().unwrap();
+        fs::create_dir(root.path().join("directory")).unwrap();
+        fs::write(root.path().join("directory/file"), "").unwrap();
+        fs::write(root.path().join("file"), "").unwrap();
+        Layout::clear_old(root.path(), Duration::from_secs(3600));
+        assert_eq!(fs::read_dir(root.path()).unwrap().count(), 2);
+        std::thread::sleep(Duration::from_millis(20));
+        Layout::clear_old(root.path(), Duration::from_millis(1));
+        assert_eq!(fs::read_dir(root.path()).unwrap().count(), 0);
     }
 
     #[test]

@@ -81,11 +81,11 @@ pub struct CachedItem {
     pub format: Option<String>,
     /// Quantization of the weights.
     pub quantization: Option<String>,
-    /// Size of all files. [bytes]
+    /// Size of all files, in bytes.
     pub bytes: u64,
     /// The files, relative to the directory.
     pub files: Vec<String>,
-    /// When it was completed. [s since 1970]
+    /// When it was completed, in seconds since 1970.
     pub created: u64,
 }
 

@@ -1,2 +1,207 @@
-//! (in the making)
-fn main() {}
+//! One side of the benchmark: a plugin in a process of its own, driven through the ABI.
+//!
+//! Reads a job (JSON) from standard input and prints a report (JSON) of the same members as `tests/python/bench_peer.py`.
+//! `syrinx-bench-runner locate MODEL…` prints where the store has the models instead.
+#![allow(clippy::print_stdout)] // the report
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use std::{
+    collections::BTreeMap,
+    error::Error,
+    io,
+    path::{Path, PathBuf},
+    process::ExitCode,
+    sync::Arc,
+    time::Instant,
+};
+use syrinx_plugin_api::{
+    Flow, LoadRequest, Object, ReceivePcm, ReceiveTranscript, SpeechSettings, TranscribeSettings, TranscriptEvent,
+    host_side::{LoadedModel, PluginLibrary, WholeAudio},
+};
+use syrinx_registry::{Catalogue, Store};
+use syrinx_tests::{services::Services, sound::Sound};
+
+/// What to run.
+#[derive(Debug, Deserialize)]
+struct Job {
+    /// The plugin's library.
+    plugin: PathBuf,
+    /// Catalogue name.
+    model: String,
+    /// Launch options.
+    options: Object,
+    /// Threads of the job.
+    threads: usize,
+    /// Recording to transcribe: 16 kHz mono WAV.
+    wav: Option<PathBuf>,
+    /// Text to speak.
+    text: Option<String>,
+    /// Voice to speak with.
+    voice: Option<String>,
+    /// Parameters of the request.
+    parameters: Object,
+    /// How often.
+    repeats: usize,
+}
+
+/// What it took.
+#[derive(Debug, Default, Serialize)]
+struct Report {
+    load_s: f64,
+    runs: Vec<Run>,
+    peak_rss_mb: f64,
+    /// Transcript of the last run.
+    text: String,
+}
+
+/// One run. Seconds.
+#[derive(Debug, Default, Serialize)]
+struct Run {
+    wall_s: f64,
+    cpu_s: f64,
+    /// Until the first sound, where sound is made.
+    first_audio_s: Option<f64>,
+    /// Length of the sound heard or made.
+    audio_s: f64,
+}
+
+struct Text(String);
+
+impl ReceiveTranscript for Text {
+    fn push(&mut self, event: TranscriptEvent) -> Flow {
+        if let TranscriptEvent::Segment { segment } = event {
+            self.0.push_str(&segment.text);
+        }
+        Flow::Continue
+    }
+}
+
+struct Speech {
+    started: Instant,
+    first: Option<f64>,
+    samples: usize,
+}
+
+impl ReceivePcm for Speech {
+    fn push(&mut self, samples: &[f32]) -> Flow {
+        self.first.get_or_insert(self.started.elapsed().as_secs_f64());
+        self.samples += samples.len();
+        Flow::Continue
+    }
+}
+
+fn main() -> ExitCode {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    let outcome = match words.split_first() {
+        Some((command, models)) if command == "locate" => locate(models),
+        _ => run(),
+    };
+    match outcome {
+        Ok(report) => {
+            println!("{report}");
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn locate(models: &[String]) -> Result<Value, Box<dyn Error>> {
+    let (catalogue, store) = (Catalogue::builtin(), Store::default_location()?);
+    let mut places = Object::new();
+    for name in models {
+        let entry = catalogue.model(name)?;
+        let files = store.locate(&entry).ok_or_else(|| format!("{name} is not in the store; `syrinx pull {name}`"))?;
+        places.insert(name.clone(), json!(files.dir));
+    }
+    Ok(Value::Object(places))
+}
+
+fn run() -> Result<Value, Box<dyn Error>> {
+    let job: Job = serde_json::from_reader(io::stdin().lock())?;
+    let (catalogue, store) = (Catalogue::builtin(), Store::default_location()?);
+    let entry = catalogue.model(&job.model)?;
+    let files = store.locate(&entry).ok_or_else(|| format!("{} is not in the store", job.model))?;
+    let mut runtimes = BTreeMap::new();
+    for name in &entry.runtimes {
+        let path = store.locate_runtime(name).ok_or_else(|| format!("the runtime {name} is not in the store"))?;
+        runtimes.insert(name.clone(), path);
+    }
+    let mut options = entry.launch_defaults.clone();
+    options.extend(job.options.clone());
+    let request = LoadRequest {
+        model: entry.name.clone(),
+        model_dir: files.dir,
+        assets: files.assets,
+        options,
+        threads: job.threads,
+    };
+
+    let started = Instant::now();
+    let library = PluginLibrary::open(&job.plugin)?;
+    let model = library.load(&request, Arc::new(Services::with_runtimes(runtimes)))?;
+    let mut report = Report { load_s: started.elapsed().as_secs_f64(), ..Report::default() };
+    for _ in 0..job.repeats {
+        let run = match (&job.wav, &job.text) {
+            (Some(wav), _) => transcribe(&model, &job, wav, &mut report.text)?,
+            (None, Some(text)) => speak(&model, &job, text)?,
+            (None, None) => return Err("the job has neither `wav` nor `text`".into()),
+        };
+        report.runs.push(run);
+    }
+    report.peak_rss_mb = usage().1;
+    Ok(serde_json::to_value(report)?)
+}
+
+fn transcribe(model: &LoadedModel, job: &Job, wav: &Path, text: &mut String) -> Result<Run, Box<dyn Error>> {
+    let sound = Sound::open(wav)?;
+    let settings = TranscribeSettings {
+        language: Some("en".to_owned()),
+        parameters: job.parameters.clone(),
+        ..TranscribeSettings::default()
+    };
+    let mut sink = Text(String::new());
+    let (started, cpu) = (Instant::now(), usage().0);
+    model.transcribe(&settings, &mut WholeAudio::new(&sound.samples), &mut sink)?;
+    let run = Run {
+        wall_s: started.elapsed().as_secs_f64(),
+        cpu_s: usage().0 - cpu,
+        first_audio_s: None,
+        audio_s: sound.seconds(),
+    };
+    *text = sink.0;
+    Ok(run)
+}
+
+fn speak(model: &LoadedModel, job: &Job, text: &str) -> Result<Run, Box<dyn Error>> {
+    let settings = SpeechSettings {
+        text: text.to_owned(),
+        voice: job.voice.clone(),
+        parameters: job.parameters.clone(),
+        ..SpeechSettings::default()
+    };
+    let rate = model.card().output_sample_rate.ok_or("the model does not say its sample rate")?;
+    let cpu = usage().0;
+    let mut sink = Speech { started: Instant::now(), first: None, samples: 0 };
+    model.synthesize(&settings, &[], &mut sink)?;
+    Ok(Run {
+        wall_s: sink.started.elapsed().as_secs_f64(),
+        cpu_s: usage().0 - cpu,
+        first_audio_s: sink.first,
+        audio_s: sink.samples as f64 / f64::from(rate),
+    })
+}
+
+/// CPU seconds of this process so far, and its highest memory use in MB.
+fn usage() -> (f64, f64) {
+    // SAFETY: all zero bytes are a valid `rusage`, a struct of integers.
+    let mut usage: libc::rusage = unsafe { std::mem::zeroed() };
+    // SAFETY: the pointer is to a `rusage` that lives through the call, and `RUSAGE_SELF` is always a valid choice.
+    unsafe { libc::getrusage(libc::RUSAGE_SELF, &mut usage) };
+    let seconds = |time: libc::timeval| time.tv_sec as f64 + time.tv_usec as f64 / 1e6;
+    // Linux counts in kB.
+    (seconds(usage.ru_utime) + seconds(usage.ru_stime), usage.ru_maxrss as f64 / 1024.0)
+}

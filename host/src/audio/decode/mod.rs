@@ -1,7 +1,7 @@
 //! From the bytes of any common audio file to mono PCM.
 //!
 //! The content decides what a file is, never its name or declared type. Containers and most codecs come from Symphonia,
-//! Opus from `opus-pure`; both are safe Rust for everything that touches a stranger's bytes. What this module adds:
+//! Opus from `opus-pure`. What this module adds:
 //!
 //! * headers that writers left unfinished (a wav of size 0 or 0xFFFFFFFF) are read to the end of the data ([`source`]);
 //! * encoder delay and padding are cut off where the container tells them ([`trim`]);

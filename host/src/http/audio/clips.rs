@@ -1,8 +1,14 @@
 //! Audio of a request: uploads become samples, on a thread that may take its time.
 
 use crate::{
-    audio::{self, decode::{DecodeError, Limits}},
-    http::{body::{Fields, Upload}, error::ApiError},
+    audio::{
+        self,
+        decode::{DecodeError, Limits},
+    },
+    http::{
+        body::{Fields, Upload},
+        error::ApiError,
+    },
     models::OwnedClip,
 };
 use syrinx_plugin_api::ModelCard;

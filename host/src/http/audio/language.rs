@@ -70,8 +70,15 @@ mod tests {
     fn spellings() {
         let known: Vec<String> = ["en", "de", "zh", "yue", "jw"].map(String::from).into();
         for (given, code) in [
-            ("en", "en"), ("EN", "en"), ("en-US", "en"), ("zh_CN", "zh"), ("German", "de"), (" mandarin ", "zh"),
-            ("yue", "yue"), ("cantonese", "yue"), ("jv", "jw"),
+            ("en", "en"),
+            ("EN", "en"),
+            ("en-US", "en"),
+            ("zh_CN", "zh"),
+            ("German", "de"),
+            (" mandarin ", "zh"),
+            ("yue", "yue"),
+            ("cantonese", "yue"),
+            ("jv", "jw"),
         ] {
             assert_eq!(resolve(given, &known).unwrap().as_deref(), Some(code), "{given}");
         }

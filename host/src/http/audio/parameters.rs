@@ -1,6 +1,10 @@
 //! Parameters of a model family: whatever the running model's schema names.
 
-use crate::{http::{body::Fields, error::ApiError}, models::Running, schema};
+use crate::{
+    http::{body::Fields, error::ApiError},
+    models::Running,
+    schema,
+};
 use serde_json::Value;
 use syrinx_plugin_api::{ModelCard, Object};
 

@@ -39,7 +39,8 @@ pub(crate) async fn speech(State(app): State<Arc<App>>, fields: Fields) -> Resul
     let clips = clips::references(&request.fields, &card, limits.audio_seconds).await?;
     let rate = card.output_sample_rate.unwrap_or(OUTPUT_RATE);
     let encoder = encoder(request.format, rate, &request.encoding).map_err(ApiError::internal)?;
-    let headers = [(header::CONTENT_TYPE, encoder.content_type().to_owned()), (X_SAMPLE_RATE, encoder.sample_rate().to_string())];
+    let headers =
+        [(header::CONTENT_TYPE, encoder.content_type().to_owned()), (X_SAMPLE_RATE, encoder.sample_rate().to_string())];
     let characters = request.settings.text.chars().count();
     let events = running.synthesize(request.settings, clips).await?;
     let mut speaking = Speaking::new(running.uid(), events, encoder, rate);

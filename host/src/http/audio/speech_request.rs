@@ -11,8 +11,18 @@ use syrinx_plugin_api::{ModelCard, SpeechSettings};
 
 /// Fields that the route understands itself; with [`CLIP_FIELDS`], all others are family parameters.
 const OWN: [&str; 12] = [
-    "model", "input", "voice", "response_format", "speed", "stream", "stream_format", "instructions", "kwargs", "sample_rate",
-    "prompt_latent", "user",
+    "model",
+    "input",
+    "voice",
+    "response_format",
+    "speed",
+    "stream",
+    "stream_format",
+    "instructions",
+    "kwargs",
+    "sample_rate",
+    "prompt_latent",
+    "user",
 ];
 
 /// Slowest and fastest speech, as in OpenAI's contract.
@@ -48,11 +58,18 @@ impl SpeechRequest {
     ///
     /// # Errors
     /// 400 that names the field at fault.
-    pub(crate) fn parse(mut fields: Fields, running: &Running, card: &ModelCard, limits: &Limits) -> Result<Self, ApiError> {
+    pub(crate) fn parse(
+        mut fields: Fields,
+        running: &Running,
+        card: &ModelCard,
+        limits: &Limits,
+    ) -> Result<Self, ApiError> {
         fields.unpack_kwargs()?;
         let text = input(&fields, limits)?;
         let format = fields.text("response_format")?.map_or(Ok(Format::Mp3), |name| {
-            name.parse().map_err(|error: crate::audio::encode::UnknownFormat| ApiError::invalid("response_format", error.to_string()))
+            name.parse().map_err(|error: crate::audio::encode::UnknownFormat| {
+                ApiError::invalid("response_format", error.to_string())
+            })
         })?;
         let voice = match fields.parameter("voice") {
             Some(value) => voice::from_json(&value)?.map(|name| voice::resolve(&name, card)).transpose()?,
@@ -70,7 +87,9 @@ impl SpeechRequest {
 }
 
 fn input(fields: &Fields, limits: &Limits) -> Result<String, ApiError> {
-    let text = fields.raw_text("input")?.ok_or_else(|| ApiError::invalid("input", "`input` is required: the text to speak"))?;
+    let text = fields
+        .raw_text("input")?
+        .ok_or_else(|| ApiError::invalid("input", "`input` is required: the text to speak"))?;
     if text.trim().is_empty() {
         return Err(ApiError::invalid("input", "`input` is empty: there is nothing to speak"));
     }
@@ -98,7 +117,8 @@ fn sample_rate(fields: &Fields) -> Result<Option<u32>, ApiError> {
     let Some(rate) = fields.number("sample_rate")? else { return Ok(None) };
     let (lowest, highest) = (*SAMPLE_RATES.start(), *SAMPLE_RATES.end());
     if rate.fract() != 0.0 || !(f64::from(lowest)..=f64::from(highest)).contains(&rate) {
-        let message = format!("`sample_rate` is {rate}, but must be a whole number of Hz between {lowest} and {highest}");
+        let message =
+            format!("`sample_rate` is {rate}, but must be a whole number of Hz between {lowest} and {highest}");
         return Err(ApiError::invalid("sample_rate", message));
     }
     Ok(Some(rate as u32))
@@ -111,7 +131,8 @@ fn delivery(fields: &Fields) -> Result<Delivery, ApiError> {
         None | Some("audio") => Ok(Delivery::Chunks),
         Some("sse") => Ok(Delivery::Events),
         Some(other) => {
-            let message = format!("unknown stream format \"{}\"; there are audio and sse", crate::http::error::clip(other));
+            let message =
+                format!("unknown stream format \"{}\"; there are audio and sse", crate::http::error::clip(other));
             Err(ApiError::invalid("stream_format", message))
         }
     }

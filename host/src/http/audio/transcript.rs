@@ -29,8 +29,9 @@ pub(crate) struct Growing {
 }
 
 impl Growing {
-    /// Nothing yet, of `duration` seconds of audio.
+    /// Nothing yet, of `duration` seconds of audio (kept to the millisecond, as all times are).
     pub(crate) fn new(task: Task, duration: f64, words: bool, logprobs: bool) -> Self {
+        let duration = (duration * 1000.0).round() / 1000.0;
         let transcript = Transcript {
             task,
             duration,
@@ -116,7 +117,6 @@ impl Growing {
 /// A time in seconds, to the millisecond, within bounds.
 fn within(time: f64, earliest: f64, latest: f64) -> f64 {
     let time = if time.is_finite() { (time * 1000.0).round() / 1000.0 } else { earliest };
-    // The audio's own length isn't rounded; it must not make `latest` the smaller one.
     time.clamp(earliest, latest.max(earliest))
 }
 

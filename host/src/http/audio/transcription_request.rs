@@ -2,16 +2,33 @@
 
 use super::{formats::TranscriptFormat, language, parameters};
 use crate::{
-    http::{body::{Fields, Upload}, error::{ApiError, clip}},
+    http::{
+        body::{Fields, Upload},
+        error::{ApiError, clip},
+    },
     models::Running,
 };
 use serde_json::Value;
-use syrinx_plugin_api::{Granularity, ModelCard, Task, TranscribeSettings};
+use syrinx_plugin_api::{Granularity, ModelCard, Object, Task, TranscribeSettings};
 
 /// Fields that the route understands itself; all others are family parameters.
 const OWN: [&str; 16] = [
-    "model", "file", "language", "prompt", "response_format", "temperature", "timestamp_granularities", "stream", "include",
-    "kwargs", "chunking_strategy", "keywords", "languages", "known_speaker_names", "known_speaker_references", "user",
+    "model",
+    "file",
+    "language",
+    "prompt",
+    "response_format",
+    "temperature",
+    "timestamp_granularities",
+    "stream",
+    "include",
+    "kwargs",
+    "chunking_strategy",
+    "keywords",
+    "languages",
+    "known_speaker_names",
+    "known_speaker_references",
+    "user",
 ];
 
 /// Highest temperature; OpenAI's own limit is 1.
@@ -43,13 +60,21 @@ impl TranscriptionRequest {
     /// 400 that names the field at fault.
     pub(crate) fn parse(mut fields: Fields, task: Task, running: &Running, card: &ModelCard) -> Result<Self, ApiError> {
         let texts_as_json = fields.unpack_kwargs()?;
-        let format = fields.text("response_format")?.map_or(Ok(TranscriptFormat::default()), |name| TranscriptFormat::parse(&name))?;
+        let format = fields
+            .text("response_format")?
+            .map_or(Ok(TranscriptFormat::default()), |name| TranscriptFormat::parse(&name))?;
         if format == TranscriptFormat::DiarizedJson {
-            return Err(ApiError::invalid("response_format", "this model does not tell speakers apart, so there is no diarized_json"));
+            return Err(ApiError::invalid(
+                "response_format",
+                "this model does not tell speakers apart, so there is no diarized_json",
+            ));
         }
         let stream = fields.boolean("stream")?.unwrap_or(false);
         if stream && !format.streams() {
-            return Err(ApiError::invalid("response_format", "only json and text can be streamed; leave `stream` out for this format"));
+            return Err(ApiError::invalid(
+                "response_format",
+                "only json and text can be streamed; leave `stream` out for this format",
+            ));
         }
         let language = fields.text("language")?.map_or(Ok(None), |given| language::resolve(&given, &card.languages))?;
         let granularities = granularities(&fields, format, card)?;
@@ -61,10 +86,7 @@ impl TranscriptionRequest {
         if logprobs {
             parameters.insert("logprobs".to_owned(), Value::Bool(true));
         }
-        let keywords = fields.list("keywords")?;
-        if !keywords.is_empty() && has_parameter(card, "hotword") && !parameters.contains_key("hotword") {
-            parameters.insert("hotword".to_owned(), Value::from(keywords.join(" ")));
-        }
+        hints(&fields, card, &mut parameters)?;
         let file = fields.file("file")?.ok_or_else(|| {
             ApiError::invalid("file", "`file` is required: the audio, as a file of a form or as base64 text in JSON")
         })?;
@@ -97,6 +119,25 @@ fn granularities(fields: &Fields, format: TranscriptFormat, card: &ModelCard) ->
     Ok(segments.into_iter().chain(words.then_some(Granularity::Word)).collect())
 }
 
+/// Hands on the words and languages to expect, where the model has a parameter for them.
+fn hints(fields: &Fields, card: &ModelCard, parameters: &mut Object) -> Result<(), ApiError> {
+    let keywords = fields.list("keywords")?;
+    if !keywords.is_empty() {
+        if has_parameter(card, "keywords") {
+            parameters.insert("keywords".to_owned(), Value::from(keywords));
+        } else if has_parameter(card, "hotword") && !parameters.contains_key("hotword") {
+            parameters.insert("hotword".to_owned(), Value::from(keywords.join(" ")));
+        }
+    }
+    let languages = fields.list("languages")?;
+    let languages = languages.iter().map(|given| language::resolve(given, &card.languages));
+    let languages: Vec<String> = languages.filter_map(Result::transpose).collect::<Result<_, _>>()?;
+    if !languages.is_empty() && has_parameter(card, "languages") {
+        parameters.insert("languages".to_owned(), Value::from(languages));
+    }
+    Ok(())
+}
+
 fn temperature(fields: &Fields) -> Result<f32, ApiError> {
     let temperature = fields.number("temperature")?.unwrap_or(0.0);
     if !(0.0..=HOTTEST).contains(&temperature) {
@@ -111,7 +152,10 @@ fn logprobs(fields: &Fields, card: &ModelCard) -> Result<bool, ApiError> {
     let mut wanted = false;
     for name in fields.list("include")? {
         if name.trim() != "logprobs" {
-            return Err(ApiError::invalid("include", format!("`include` can't be \"{}\"; there is logprobs", clip(&name))));
+            return Err(ApiError::invalid(
+                "include",
+                format!("`include` can't be \"{}\"; there is logprobs", clip(&name)),
+            ));
         }
         wanted = true;
     }

@@ -34,7 +34,8 @@ pub(super) async fn transcribe(app: &App, fields: Fields, task: Task) -> Result<
     let (running, card) = find_model(app, &fields, ability)?;
     let request = TranscriptionRequest::parse(fields, task, &running, &card)?;
     let rate = card.input_sample_rate.unwrap_or(INPUT_RATE);
-    let Samples { samples, seconds } = clips::decode("file", request.file, rate, app.config.limits.audio_seconds).await?;
+    let Samples { samples, seconds } =
+        clips::decode("file", request.file, rate, app.config.limits.audio_seconds).await?;
     metrics::audio_in(running.uid(), seconds);
     let events = running.transcribe(request.settings, samples).await?;
     let growing = Growing::new(task, seconds, request.words, request.logprobs);
@@ -88,7 +89,10 @@ impl Streaming {
             let Some(delta) = self.growing.push(event?) else { continue };
             let logprobs = self.growing.so_far().logprobs.as_deref();
             let fresh = logprobs.map(|all| &all[self.sent..]);
-            let event = sse::event("transcript.text.delta", &Delta { r#type: "transcript.text.delta", delta: &delta, logprobs: fresh });
+            let event = sse::event(
+                "transcript.text.delta",
+                &Delta { r#type: "transcript.text.delta", delta: &delta, logprobs: fresh },
+            );
             self.sent = logprobs.map_or(0, <[_]>::len);
             return Ok(Some(event));
         }
@@ -100,7 +104,10 @@ impl Streaming {
         let transcript = self.growing.finish();
         let logprobs = transcript.logprobs.as_deref();
         let usage = Usage::tokens(&transcript);
-        sse::event("transcript.text.done", &Done { r#type: "transcript.text.done", text: &transcript.text, logprobs, usage })
+        sse::event(
+            "transcript.text.done",
+            &Done { r#type: "transcript.text.done", text: &transcript.text, logprobs, usage },
+        )
     }
 }
 

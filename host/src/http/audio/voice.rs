@@ -94,7 +94,16 @@ mod tests {
 
     #[test]
     fn unknown_ones_are_refused_with_a_list() {
-        for given in ["bella", "../af_bella", "af_bella.pt", "af_bella+", "af_bella(0)", "af_bella(x)+af_sky", "af_bella+bob", "+"] {
+        for given in [
+            "bella",
+            "../af_bella",
+            "af_bella.pt",
+            "af_bella+",
+            "af_bella(0)",
+            "af_bella(x)+af_sky",
+            "af_bella+bob",
+            "+",
+        ] {
             let error = resolve(given, &card()).unwrap_err();
             assert!(serde_json::to_string(&error.body()).unwrap().contains("af_bella, af_sky"), "{given}");
         }

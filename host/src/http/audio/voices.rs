@@ -1,7 +1,14 @@
 //! `GET /v1/audio/voices`: the voices of the models that run.
 
-use crate::{http::error::ApiError, models::{ModelError, State as ModelState}, server::App};
-use axum::{Json, extract::{Query, State}};
+use crate::{
+    http::error::ApiError,
+    models::{ModelError, State as ModelState},
+    server::App,
+};
+use axum::{
+    Json,
+    extract::{Query, State},
+};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use syrinx_plugin_api::Voice;

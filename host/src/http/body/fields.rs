@@ -68,7 +68,10 @@ impl Fields {
             Item::Text(text) => Value::from(text),
             Item::Json(value) => value,
             Item::File(_) => {
-                return Err(ApiError::invalid(name.to_owned(), format!("`{}[{}]` can't be a file", clip(name), clip(member))));
+                return Err(ApiError::invalid(
+                    name.to_owned(),
+                    format!("`{}[{}]` can't be a file", clip(name), clip(member)),
+                ));
             }
         };
         if values.is_empty() {
@@ -79,7 +82,10 @@ impl Fields {
                 members.insert(member.to_owned(), value);
                 Ok(())
             }
-            _ => Err(ApiError::invalid(name.to_owned(), format!("`{}` is given as a value and as an object", clip(name)))),
+            _ => Err(ApiError::invalid(
+                name.to_owned(),
+                format!("`{}` is given as a value and as an object", clip(name)),
+            )),
         }
     }
 
@@ -151,7 +157,9 @@ impl Fields {
                 .parse::<f64>()
                 .map_err(|_| ApiError::invalid(name, format!("`{name}` must be a number, not \"{}\"", clip(text))))?,
             Some(Item::Json(other)) => return Err(wrong_type(name, "a number", other)),
-            Some(Item::File(_)) => return Err(ApiError::invalid(name, format!("`{name}` must be a number, not a file"))),
+            Some(Item::File(_)) => {
+                return Err(ApiError::invalid(name, format!("`{name}` must be a number, not a file")));
+            }
         };
         if !number.is_finite() {
             return Err(ApiError::invalid(name, format!("`{name}` must be a finite number")));
@@ -165,7 +173,10 @@ impl Fields {
     /// When it is something else.
     pub(crate) fn boolean(&self, name: &'static str) -> Result<Option<bool>, ApiError> {
         let wrong = |given: &str| {
-            ApiError::invalid(name, format!("`{name}` must be true or false (also 1/0, yes/no), not \"{}\"", clip(given)))
+            ApiError::invalid(
+                name,
+                format!("`{name}` must be true or false (also 1/0, yes/no), not \"{}\"", clip(given)),
+            )
         };
         match self.last(name) {
             None => Ok(None),
@@ -194,7 +205,9 @@ impl Fields {
                 Item::Text(text) | Item::Json(Value::String(text)) => list.push(text.clone()),
                 Item::Json(Value::Array(items)) => push_texts(name, items, &mut list)?,
                 Item::Json(other) => return Err(wrong_type(name, "a list of texts", other)),
-                Item::File(_) => return Err(ApiError::invalid(name, format!("`{name}` must be a list of texts, not a file"))),
+                Item::File(_) => {
+                    return Err(ApiError::invalid(name, format!("`{name}` must be a list of texts, not a file")));
+                }
             }
         }
         list.retain(|text| !text.trim().is_empty());
@@ -256,12 +269,17 @@ impl Fields {
 
     /// A field as it is, for those whose type the model knows. Text of a form stays text.
     pub(crate) fn parameter(&self, name: &str) -> Option<Value> {
-        let mut values: Vec<Value> = self.items.get(name)?.iter().filter_map(|item| match item {
-            Item::Text(text) if text.is_empty() => None,
-            Item::Text(text) => Some(Value::from(text.as_str())),
-            Item::Json(value) => Some(value.clone()),
-            Item::File(_) => None,
-        }).collect();
+        let mut values: Vec<Value> = self
+            .items
+            .get(name)?
+            .iter()
+            .filter_map(|item| match item {
+                Item::Text(text) if text.is_empty() => None,
+                Item::Text(text) => Some(Value::from(text.as_str())),
+                Item::Json(value) => Some(value.clone()),
+                Item::File(_) => None,
+            })
+            .collect();
         match values.len() {
             0 => None,
             1 => values.pop(),
@@ -342,7 +360,9 @@ mod tests {
     fn numbers_booleans_and_lists_in_both_dialects() {
         let json = fields(json!({"speed": 1.5, "stream": true, "languages": ["en", "de"], "one": "x", "n": null}));
         let mut form = Fields::default();
-        for (name, text) in [("speed", "1.5"), ("stream", "True"), ("languages[]", "en"), ("languages", "de"), ("one", "x"), ("n", "")] {
+        for (name, text) in
+            [("speed", "1.5"), ("stream", "True"), ("languages[]", "en"), ("languages", "de"), ("one", "x"), ("n", "")]
+        {
             form.add(name, Item::Text(text.to_owned())).unwrap();
         }
         for fields in [json, form] {

@@ -80,9 +80,9 @@ fn malformed(error: multer::Error) -> ApiError {
         multer::Error::IncompleteFieldData { field_name: Some(name) } => {
             format!("the form ends in the middle of `{}`", clip(&name))
         }
-        multer::Error::IncompleteFieldData { .. } | multer::Error::IncompleteStream | multer::Error::IncompleteHeaders => {
-            "the form is cut short: its closing boundary is missing".to_owned()
-        }
+        multer::Error::IncompleteFieldData { .. }
+        | multer::Error::IncompleteStream
+        | multer::Error::IncompleteHeaders => "the form is cut short: its closing boundary is missing".to_owned(),
         multer::Error::ReadHeaderFailed(_)
         | multer::Error::DecodeHeaderName { .. }
         | multer::Error::DecodeHeaderValue { .. } => "a part of the form has broken headers".to_owned(),

@@ -9,7 +9,7 @@ use axum::{
 use bytes::{Bytes, BytesMut};
 use futures_util::{Stream, StreamExt as _, stream};
 use std::time::Duration;
-use tokio::time::timeout;
+use tokio::{runtime::Handle, time::timeout};
 
 /// What a body may cost.
 #[derive(Clone, Copy, Debug)]
@@ -21,15 +21,18 @@ pub(crate) struct BodyLimits {
 }
 
 /// How much of a refused body is still taken off the wire, so that a client which is busy sending gets to read the refusal
-/// before the connection ends (closing with unread input resets it): for this long, and this many bytes.
+/// (closing with unread input resets the connection) and can go on using it: for this long, and this many bytes.
 const LINGER: Duration = Duration::from_secs(5);
 const LINGER_BYTES: u64 = 256 << 20; // bytes
 
-/// A body being read.
+/// A body being read. Dropped before its end, it is read on in the background and thrown away.
 pub(crate) struct LimitedBody {
-    stream: BodyDataStream,
+    /// None after the end.
+    stream: Option<BodyDataStream>,
     limits: BodyLimits,
     taken: u64,
+    /// The client sends nothing until it is asked to, which reading does.
+    expects_continue: bool,
 }
 
 impl LimitedBody {
@@ -38,73 +41,77 @@ impl LimitedBody {
     /// # Errors
     /// 413 when the announced length is over the limit; nothing has been read then.
     pub(crate) fn new(headers: &HeaderMap, body: Body, limits: BodyLimits) -> Result<Self, ApiError> {
-        let limited = Self { stream: body.into_data_stream(), limits, taken: 0 };
-        let announced = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
+        let stream = Some(body.into_data_stream());
+        let limited = Self { stream, limits, taken: 0, expects_continue: headers.contains_key(header::EXPECT) };
+        let announced =
+            headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
         match announced {
-            Some(length) if length > limits.bytes => {
-                // A client that waits for `100 Continue` has sent nothing and won't.
-                if !headers.contains_key(header::EXPECT) {
-                    limited.linger();
-                }
-                Err(ApiError::too_large(limits.bytes))
-            }
+            Some(length) if length > limits.bytes => Err(ApiError::too_large(limits.bytes)),
             _ => Ok(limited),
         }
     }
 
     /// The next piece; none at the end.
     async fn next(&mut self) -> Result<Option<Bytes>, ApiError> {
-        let piece = match timeout(self.limits.silence, self.stream.next()).await {
-            Err(_) => {
-                let seconds = self.limits.silence.as_secs();
-                let message = format!("the request body stopped arriving for {seconds} s");
-                return Err(ApiError::new(StatusCode::REQUEST_TIMEOUT, message).closing());
+        let Some(stream) = &mut self.stream else { return Ok(None) };
+        let piece = match timeout(self.limits.silence, stream.next()).await {
+            Ok(Some(Ok(piece))) => piece,
+            Ok(None) => {
+                self.stream = None;
+                return Ok(None);
             }
-            Ok(None) => return Ok(None),
             Ok(Some(Err(error))) => {
+                self.stream = None;
                 tracing::debug!(%error, "request body cut short");
                 return Err(ApiError::bad_request("the request body was cut short or is badly framed").closing());
             }
-            Ok(Some(Ok(piece))) => piece,
+            Err(_) => {
+                self.stream = None;
+                let message = format!("the request body stopped arriving for {} s", self.limits.silence.as_secs_f64());
+                return Err(ApiError::new(StatusCode::REQUEST_TIMEOUT, message).closing());
+            }
         };
         self.taken += piece.len() as u64;
-        Ok(Some(piece))
-    }
-
-    /// Like [`next`](Self::next), and refuses what is over the limit.
-    async fn next_within_limit(mut self) -> Result<Option<(Bytes, Self)>, ApiError> {
-        let piece = self.next().await?;
         if self.taken > self.limits.bytes {
-            let limit = self.limits.bytes;
-            self.linger();
-            return Err(ApiError::too_large(limit));
+            return Err(ApiError::too_large(self.limits.bytes));
         }
-        Ok(piece.map(|piece| (piece, self)))
+        Ok(Some(piece))
     }
 
     /// The pieces as they arrive, within the limits.
     pub(crate) fn into_stream(self) -> impl Stream<Item = Result<Bytes, ApiError>> + Send + 'static {
-        stream::try_unfold(self, Self::next_within_limit)
+        stream::try_unfold(self, |mut body| async move { Ok(body.next().await?.map(|piece| (piece, body))) })
     }
 
     /// All of it.
     ///
     /// # Errors
     /// As the limits say.
-    pub(crate) async fn collect(self) -> Result<Bytes, ApiError> {
+    pub(crate) async fn collect(mut self) -> Result<Bytes, ApiError> {
         let mut all = BytesMut::new();
-        let mut pieces = std::pin::pin!(self.into_stream());
-        while let Some(piece) = pieces.next().await {
-            all.extend_from_slice(&piece?);
+        while let Some(piece) = self.next().await? {
+            all.extend_from_slice(&piece);
         }
         Ok(all.freeze())
     }
+}
 
-    /// Reads on and throws away, in the background.
-    fn linger(mut self) {
-        let start = self.taken;
-        tokio::spawn(timeout(LINGER, async move {
-            while self.taken - start < LINGER_BYTES && matches!(self.next().await, Ok(Some(_))) {}
-        }));
+impl Drop for LimitedBody {
+    fn drop(&mut self) {
+        let Some(mut stream) = self.stream.take() else { return };
+        if self.expects_continue && self.taken == 0 {
+            return;
+        }
+        if let Ok(runtime) = Handle::try_current() {
+            runtime.spawn(timeout(LINGER, async move {
+                let mut thrown_away = 0;
+                while let Some(Ok(piece)) = stream.next().await {
+                    thrown_away += piece.len() as u64;
+                    if thrown_away > LINGER_BYTES {
+                        break;
+                    }
+                }
+            }));
+        }
     }
 }

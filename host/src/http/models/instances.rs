@@ -49,13 +49,18 @@ pub(crate) struct Replica {
 }
 
 pub(crate) async fn list(State(app): State<Arc<App>>, Query(filter): Query<Filter>) -> Json<Vec<Instance>> {
-    let wanted = |asked: &Option<String>, value: &str| asked.as_deref().is_none_or(|asked| asked.is_empty() || asked == value);
+    let wanted =
+        |asked: &Option<String>, value: &str| asked.as_deref().is_none_or(|asked| asked.is_empty() || asked == value);
     let statuses = app.models.statuses().into_iter();
-    let statuses = statuses.filter(|status| wanted(&filter.model_uid, &status.uid) && wanted(&filter.model_name, &status.entry.name));
+    let statuses = statuses
+        .filter(|status| wanted(&filter.model_uid, &status.uid) && wanted(&filter.model_name, &status.entry.name));
     Json(statuses.map(|status| instance(&app, &status)).collect())
 }
 
-pub(crate) async fn replicas(State(app): State<Arc<App>>, Path(uid): Path<String>) -> Result<Json<Vec<Replica>>, ApiError> {
+pub(crate) async fn replicas(
+    State(app): State<Arc<App>>,
+    Path(uid): Path<String>,
+) -> Result<Json<Vec<Replica>>, ApiError> {
     let status = app.models.status(&uid).ok_or(ModelError::NotFound { uid })?;
     Ok(Json(replicas_of(&app, &status)))
 }

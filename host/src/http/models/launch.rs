@@ -2,7 +2,10 @@
 
 use super::launch_request;
 use crate::{
-    http::{body::{JsonObject, truth}, error::ApiError},
+    http::{
+        body::{JsonObject, truth},
+        error::ApiError,
+    },
     server::App,
 };
 use axum::{
@@ -56,7 +59,8 @@ pub(crate) async fn terminate(State(app): State<Arc<App>>, Path(uid): Path<Strin
 
 pub(crate) async fn cancel(State(app): State<Arc<App>>, Path(uid): Path<String>) -> Result<Json<()>, ApiError> {
     app.models.cancel(&uid).map_err(|_| {
-        ApiError::not_found(format!("no launch of `{}` is under way", crate::http::error::clip(&uid))).with_param("model_uid")
+        ApiError::not_found(format!("no launch of `{}` is under way", crate::http::error::clip(&uid)))
+            .with_param("model_uid")
     })?;
     Ok(Json(()))
 }

@@ -2,7 +2,10 @@
 
 use super::AUDIO;
 use crate::{
-    http::{body::name_of_type, error::{ApiError, clip}},
+    http::{
+        body::name_of_type,
+        error::{ApiError, clip},
+    },
     models::LaunchSpec,
 };
 use serde_json::Value;
@@ -11,9 +14,20 @@ use syrinx_plugin_api::Object;
 
 /// Keys that Xinference's clients always send and that mean nothing to a server of audio models in one process.
 const WITHOUT_MEANING: [&str; 14] = [
-    "peft_model_config", "model_size_in_billions", "n_worker", "worker_ip", "replica_config", "enable_thinking",
-    "enable_virtual_env", "virtual_env_packages", "virtual_env_find_links", "envs", "trust_remote_code", "model_version",
-    "enable_xavier", "multimodal_projector",
+    "peft_model_config",
+    "model_size_in_billions",
+    "n_worker",
+    "worker_ip",
+    "replica_config",
+    "enable_thinking",
+    "enable_virtual_env",
+    "virtual_env_packages",
+    "virtual_env_find_links",
+    "envs",
+    "trust_remote_code",
+    "model_version",
+    "enable_xavier",
+    "multimodal_projector",
 ];
 
 /// Where Xinference's users can have models come from.
@@ -39,9 +53,9 @@ pub(crate) fn parse(mut body: Object) -> Result<LaunchSpec, ApiError> {
     check_devices(&mut body, replica)?;
     let request_limits = match body.remove("request_limits") {
         None => None,
-        Some(value) => {
-            Some(whole(&value, 0, u64::MAX).ok_or_else(|| invalid("request_limits", &value, "a whole number, 0 or more"))?)
-        }
+        Some(value) => Some(
+            whole(&value, 0, u64::MAX).ok_or_else(|| invalid("request_limits", &value, "a whole number, 0 or more"))?,
+        ),
     };
     let download_hub = text(&mut body, "download_hub")?;
     if let Some(hub) = download_hub.as_deref().filter(|hub| !HUBS.contains(hub)) {
@@ -102,7 +116,8 @@ fn check_devices(body: &mut Object, replica: u64) -> Result<(), ApiError> {
 fn check_engine(body: &mut Object) -> Result<(), ApiError> {
     match text(body, "model_engine")? {
         Some(engine) if ["mlx", "vllm", "sglang", "llama.cpp"].contains(&engine.to_ascii_lowercase().as_str()) => {
-            let message = format!("the engine \"{}\" can't run audio models here; leave `model_engine` out", clip(&engine));
+            let message =
+                format!("the engine \"{}\" can't run audio models here; leave `model_engine` out", clip(&engine));
             Err(ApiError::invalid("model_engine", message))
         }
         _ => Ok(()),

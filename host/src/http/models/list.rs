@@ -63,7 +63,10 @@ pub(crate) async fn list(State(app): State<Arc<App>>) -> Json<ModelList> {
     Json(ModelList { object: "list", data: ready.map(|status| body(&app, &status)).collect() })
 }
 
-pub(crate) async fn get(State(app): State<Arc<App>>, Path(uid): Path<String>) -> Result<Json<SingleModelBody>, ApiError> {
+pub(crate) async fn get(
+    State(app): State<Arc<App>>,
+    Path(uid): Path<String>,
+) -> Result<Json<SingleModelBody>, ApiError> {
     app.models.running(&uid)?;
     let status = app.models.status(&uid).ok_or(ModelError::NotFound { uid })?;
     Ok(Json(SingleModelBody { model: body(&app, &status), n_worker: 1 }))

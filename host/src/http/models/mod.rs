@@ -7,7 +7,8 @@ mod list;
 mod progress;
 mod registrations;
 
-use crate::server::App;
+use super::error::ApiError;
+use crate::{config::LaunchAtStart, models::LaunchSpec, server::App};
 use axum::{
     Router,
     routing::{get, post},
@@ -27,6 +28,21 @@ pub(super) fn routes() -> Router<Arc<App>> {
         .route("/v1/models/{uid}/replicas", get(instances::replicas))
         .route("/v1/model_registrations/{kind}", get(registrations::list))
         .route("/v1/model_registrations/{kind}/{name}", get(registrations::get))
+}
+
+/// A launch of the settings file: it has the keys of `POST /v1/models`.
+///
+/// # Errors
+/// When one of them can't be used.
+pub(crate) fn launch_at_start(
+    LaunchAtStart { model, uid, mut options }: LaunchAtStart,
+) -> Result<LaunchSpec, ApiError> {
+    options.insert("model_name".to_owned(), model.into());
+    options.insert("model_type".to_owned(), AUDIO.into());
+    if let Some(uid) = uid {
+        options.insert("model_uid".to_owned(), uid.into());
+    }
+    launch_request::parse(options)
 }
 
 /// The only type of model here.

@@ -34,7 +34,8 @@ struct ReplicaProgress {
 pub(crate) async fn progress(State(app): State<Arc<App>>, Path(uid): Path<String>) -> Json<ProgressBody> {
     // Clients poll from before the launch has reached the server.
     let pending = LaunchProgress { stage: "pending".to_owned(), progress: 0.0, info: String::new() };
-    let (progress, replicas) = app.models.status(&uid).map_or((pending, 0), |status| (status.progress, status.spec.replica.max(1)));
+    let (progress, replicas) =
+        app.models.status(&uid).map_or((pending, 0), |status| (status.progress, status.spec.replica.max(1)));
     let replicas = (0..replicas).map(|number| ReplicaProgress {
         replica_id: number,
         replica_model_uid: format!("{uid}-rep{number}"),

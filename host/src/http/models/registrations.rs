@@ -2,7 +2,10 @@
 
 use super::AUDIO;
 use crate::{
-    http::{body::truth, error::{ApiError, clip}},
+    http::{
+        body::truth,
+        error::{ApiError, clip},
+    },
     models::State as ModelState,
     server::App,
 };
@@ -78,9 +81,12 @@ pub(crate) async fn list(
         if !detailed {
             return Registration::Plain { model_name: entry.name.clone(), is_builtin: entry.builtin };
         }
-        let running = app.models.live().iter().filter(|status| {
-            status.entry.name == entry.name && matches!(status.state, ModelState::Ready(_))
-        }).count();
+        let running = app
+            .models
+            .live()
+            .iter()
+            .filter(|status| status.entry.name == entry.name && matches!(status.state, ModelState::Ready(_)))
+            .count();
         Registration::Detailed(Box::new(Detailed {
             specification: specification(entry),
             model_version_count: entry.sources.len(),

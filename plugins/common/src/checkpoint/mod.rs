@@ -18,6 +18,8 @@ pub mod ctranslate2;
 mod error;
 mod pickle;
 mod safetensors;
+#[cfg(test)]
+mod tests;
 mod torch;
 mod view;
 

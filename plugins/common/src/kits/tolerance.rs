@@ -1,7 +1,7 @@
 //! What a case's `tolerance` may say about one output.
 //!
 //! Keys of `tolerance` are paths (`out.hidden`, `expect.result.segments.*.start`); `*` stands for any run of characters, and a key
-//! without prefix (`sum`) also names the last part of a path. Of several matching keys the one with the most literal characters wins.
+//! without prefix (`sum`) also names the last part of a path, and a whole path all that is below it. Of several matching keys the one with the most literal characters wins.
 //!
 //! | entry | meaning |
 //! |---|---|
@@ -143,6 +143,7 @@ impl Rules {
 
 fn key_matches(key: &str, path: &str) -> bool {
     glob::matches(key, path)
+        || path.strip_prefix(key).is_some_and(|below| below.starts_with('.'))
         || path.split_once('.').is_some_and(|(_, rest)| glob::matches(key, rest))
         || path.rsplit('.').next() == Some(key)
 }

@@ -6,9 +6,12 @@ use super::{
     Variant,
     fallback::Fallback,
     lexicon::{Context, Lexicon},
-    pieces::{Piece, is_junk, is_mixed, is_pause, merge},
+    pieces::{Piece, is_hopeless, is_junk, is_mixed, is_pause, merge},
     stress,
 };
+
+/// Longest run of pieces that is looked up together.
+const LONGEST_RUN: usize = 64;
 
 /// What pronounces pieces: the lexicon, then the fallback.
 pub(crate) struct Pronouncer<'a> {
@@ -43,8 +46,12 @@ impl Pronouncer<'_> {
     /// Looks for the longest known run of pieces that ends at the right end, then goes on to the left of it. If a piece is not known at all,
     /// the fallback pronounces the whole group.
     fn group(&self, group: &mut [Piece<'_>], mut context: Context) -> Context {
+        let hopeless: Vec<bool> = group.iter().map(|piece| is_hopeless(&piece.text)).collect();
         let (mut left, mut right) = (0, group.len());
         while left < right {
+            // Skip runs that can't be known: too long ones, and those with a hopeless piece in them.
+            let behind_hopeless = hopeless[left..right].iter().rposition(|&is| is).map_or(left, |at| left + at + 1);
+            left = behind_hopeless.max(right.saturating_sub(LONGEST_RUN)).min(right - 1);
             let candidate = match group[left..right].iter().any(Piece::is_settled) {
                 true => None,
                 false => merge(&group[left..right], None),
@@ -69,12 +76,13 @@ impl Pronouncer<'_> {
                 }
                 if is_junk(&piece.text) {
                     piece.phonemes = Some(String::new());
-                } else if let Some(fallback) = self.fallback {
-                    if !fallback.wants_whole_groups() {
+                } else if let (Some(fallback), Some(whole)) = (self.fallback, merge(group, None)) {
+                    if !fallback.wants_whole(&whole.text) {
+                        let piece = &mut group[right];
                         piece.phonemes = fallback.phonemes(&piece.text, self.variant);
                         continue;
                     }
-                    let whole = merge(group, None).and_then(|whole| self.fall_back(&whole.text));
+                    let whole = fallback.phonemes(&whole.text, self.variant);
                     for part in group.iter_mut() {
                         part.phonemes = Some(String::new());
                     }

@@ -21,6 +21,8 @@ mod pattern;
 mod pieces;
 mod stress;
 mod tagger;
+#[cfg(test)]
+mod tests;
 mod tokenizer;
 mod unicode;
 

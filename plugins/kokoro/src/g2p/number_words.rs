@@ -53,7 +53,7 @@ const SCALES: [&str; 21] = [
 const LONGEST: usize = 3 * (SCALES.len() + 1);
 
 /// Cardinal of a run of ASCII digits: "one thousand, two hundred and thirty-four".
-pub(crate) fn cardinal(digits: &str) -> String {
+pub fn cardinal(digits: &str) -> String {
     let digits = digits.trim_start_matches('0');
     if digits.is_empty() {
         return SMALL[0].to_owned();
@@ -110,7 +110,7 @@ fn spelled(digits: &str) -> String {
 }
 
 /// Ordinal of a run of ASCII digits: "twenty-first".
-pub(crate) fn ordinal(digits: &str) -> String {
+pub fn ordinal(digits: &str) -> String {
     let words = cardinal(digits);
     let cut = words.rfind([' ', '-']).map_or(0, |at| at + 1);
     let (head, last) = words.split_at(cut);
@@ -131,7 +131,7 @@ pub(crate) fn ordinal(digits: &str) -> String {
 }
 
 /// A year: "nineteen oh-five", "two thousand and one".
-pub(crate) fn year(value: u32) -> String {
+pub fn year(value: u32) -> String {
     let (high, low) = (value / 100, value % 100);
     if high == 0 || (high % 10 == 0 && low < 10) || high >= 100 {
         return cardinal(&value.to_string());
@@ -145,7 +145,7 @@ pub(crate) fn year(value: u32) -> String {
 }
 
 /// A decimal number the way a double holds it: "three point one four", whole numbers without "point".
-pub(crate) fn decimal(value: f64) -> String {
+pub fn decimal(value: f64) -> String {
     let text = format!("{}", value.abs());
     let sign = if value < 0.0 { "minus " } else { "" };
     match text.split_once('.') {

@@ -56,6 +56,13 @@ struct LibraryTables {
 }
 
 impl Vocabulary {
+    /// The library's tables, and the model's norms by hash.
+    pub(crate) fn new(lexeme_norms: HashMap<u64, String>) -> Result<Self, G2pError> {
+        let library: LibraryTables = serde_json::from_str(LIBRARY_TABLES)
+            .map_err(|e| G2pError::format(Path::new("data/spacy_symbols.json"), e.to_string()))?;
+        Ok(Self { symbols: library.symbols, base_norms: library.base_norms, lexeme_norms })
+    }
+
     /// Feature value of a string: 0 for the empty one, the number of a symbol, else the hash.
     pub(crate) fn id(&self, text: &str) -> u64 {
         match self.symbols.get(text) {
@@ -87,15 +94,9 @@ impl SpacyPackage {
     /// Reads the files in `dir`, or in the one directory below it that holds them.
     pub(crate) fn load(dir: &Path) -> Result<Self, G2pError> {
         let dir = find_model(dir, 2).ok_or_else(|| G2pError::NoSpacyModel { path: dir.to_owned() })?;
-        let library: LibraryTables = serde_json::from_str(LIBRARY_TABLES)
-            .map_err(|e| G2pError::format(Path::new("data/spacy_symbols.json"), e.to_string()))?;
         Ok(Self {
             tokenizer: with_msgpack(&dir.join("tokenizer"), tokenizer_file)?,
-            vocabulary: Vocabulary {
-                symbols: library.symbols,
-                base_norms: library.base_norms,
-                lexeme_norms: with_msgpack(&dir.join("vocab").join("lookups.bin"), lexeme_norms)?,
-            },
+            vocabulary: Vocabulary::new(with_msgpack(&dir.join("vocab").join("lookups.bin"), lexeme_norms)?)?,
             tagger: tagger_weights(&dir)?,
         })
     }

@@ -19,8 +19,10 @@ pub(crate) struct Pattern {
     alternatives: Vec<Vec<Node>>,
     /// For each ASCII character the alternatives that can begin with it, in order.
     by_first: Vec<Vec<u16>>,
-    /// Widest match of each alternative in characters, `None` for unbounded ones.
-    widths: Vec<Option<usize>>,
+    /// The same for alternatives whose matches can be of any width; in suffix rules these begin with ASCII characters.
+    unbounded_by_first: Vec<Vec<u16>>,
+    /// Widest match of the other alternatives, in characters.
+    bounded_width: usize,
 }
 
 #[derive(Debug, Clone)]
@@ -98,15 +100,18 @@ impl Pattern {
             return Err(format!("unbalanced `)` at character {} of a pattern", parser.at));
         }
         let count = u16::try_from(alternatives.len()).map_err(|_| "a pattern has too many alternatives".to_owned())?;
-        let by_first = (0..128_u8)
+        let widths: Vec<Option<usize>> = alternatives.iter().map(|a| max_width_of(a)).collect();
+        let by_first: Vec<Vec<u16>> = (0..128_u8)
             .map(|byte| {
                 (0..count)
                     .filter(|&i| can_begin(&alternatives[usize::from(i)], char::from(byte)) != Begin::No)
                     .collect()
             })
             .collect();
-        let widths = alternatives.iter().map(|a| max_width_of(a)).collect();
-        Ok(Self { alternatives, by_first, widths })
+        let unbounded = |i: &u16| widths[usize::from(*i)].is_none();
+        let unbounded_by_first = by_first.iter().map(|all| all.iter().copied().filter(unbounded).collect()).collect();
+        let bounded_width = widths.iter().flatten().copied().max().unwrap_or(0);
+        Ok(Self { alternatives, by_first, unbounded_by_first, bounded_width })
     }
 
     /// Leftmost match, `(start, end)` in characters.
@@ -117,40 +122,45 @@ impl Pattern {
     /// Leftmost match that starts at `from` or later.
     pub(crate) fn search_from(&self, text: &[char], from: usize) -> Option<(usize, usize)> {
         let steps = Cell::new(0);
-        (from..=text.len()).find_map(|start| self.match_at(text, start, false, &steps).map(|end| (start, end)))
+        (from..=text.len()).find_map(|start| self.match_at(text, start, &steps).map(|end| (start, end)))
     }
 
-    /// Leftmost match of a pattern whose alternatives all end in `$`: bounded alternatives are only tried near the end.
+    /// Leftmost match of a pattern whose alternatives all end in `$`: where the rest of the text is longer than what a bounded alternative can
+    /// match, only the unbounded ones are tried.
     pub(crate) fn search_suffix(&self, text: &[char]) -> Option<(usize, usize)> {
         let steps = Cell::new(0);
-        (0..text.len()).find_map(|start| self.match_at(text, start, true, &steps).map(|end| (start, end)))
+        let near_end = text.len().saturating_sub(self.bounded_width);
+        let unbounded = |start: usize| {
+            let first = text[start];
+            let alternatives = if first.is_ascii() { self.unbounded_by_first[first as usize].as_slice() } else { &[] };
+            alternatives.iter().find_map(|&i| self.attempt(usize::from(i), text, start, &steps))
+        };
+        (0..near_end)
+            .find_map(|start| Some((start, unbounded(start)?)))
+            .or_else(|| (near_end..text.len()).find_map(|start| Some((start, self.match_at(text, start, &steps)?))))
     }
 
     /// End of a match that starts at the first character.
     pub(crate) fn match_start(&self, text: &[char]) -> Option<usize> {
-        self.match_at(text, 0, false, &Cell::new(0))
+        self.match_at(text, 0, &Cell::new(0))
     }
 
-    fn match_at(&self, text: &[char], start: usize, to_end: bool, steps: &Cell<u32>) -> Option<usize> {
-        let matcher = Matcher { text, steps };
-        let remaining = text.len() - start;
-        let attempt = |index: usize| {
-            if to_end && self.widths[index].is_some_and(|width| width < remaining) {
-                return None;
-            }
-            let mut end = None;
-            matcher.sequence(&self.alternatives[index], start, &mut |at| {
-                end = Some(at);
-                true
-            });
-            end
-        };
+    fn match_at(&self, text: &[char], start: usize, steps: &Cell<u32>) -> Option<usize> {
         match text.get(start) {
             Some(&first) if first.is_ascii() => {
-                self.by_first[first as usize].iter().find_map(|&i| attempt(usize::from(i)))
+                self.by_first[first as usize].iter().find_map(|&i| self.attempt(usize::from(i), text, start, steps))
             }
-            _ => (0..self.alternatives.len()).find_map(attempt),
+            _ => (0..self.alternatives.len()).find_map(|i| self.attempt(i, text, start, steps)),
         }
+    }
+
+    fn attempt(&self, alternative: usize, text: &[char], start: usize, steps: &Cell<u32>) -> Option<usize> {
+        let mut end = None;
+        Matcher { text, steps }.sequence(&self.alternatives[alternative], start, &mut |at| {
+            end = Some(at);
+            true
+        });
+        end
     }
 }
 

@@ -1,15 +1,17 @@
 //! From tokens to pieces: tokens are cut further (case changes, digits, hyphens, apostrophes), and pieces without space between them are put
 //! in one group, which is pronounced together. Reference: `misaki/en.py: G2P.tokenize, fold_left, subtokenize, retokenize`.
 
+use unicode_normalization::UnicodeNormalization;
+
 use super::{
     lexicon::PieceView,
     markup::{Annotation, TokenAnnotation},
     tokenizer::Word,
-    unicode::{is_alpha, is_ascii_number, is_decimal, is_lower_letter, is_upper_letter},
+    unicode::{is_alpha, is_ascii_number, is_decimal, is_lower_letter, is_mark, is_upper_letter, is_word},
 };
 
-/// Longest group; what follows starts a new one. Keeps the search for known parts from growing with the square of the length of a "word".
-const LONGEST_GROUP: usize = 64; // pieces
+/// Longest group; what follows starts a new one, so that no input costs quadratic time.
+const LONGEST_GROUP: usize = 1024; // pieces
 
 /// Characters that are silent when nothing is known about them.
 pub(crate) fn is_junk(text: &str) -> bool {
@@ -24,6 +26,15 @@ fn is_punctuation(c: char) -> bool {
 /// Punctuation less quotation marks: what separates a word from the sounds after it.
 pub(crate) fn is_pause(c: char) -> bool {
     ";:,.!?—…".contains(c)
+}
+
+/// Whether the piece holds a character that no dictionary, number or abbreviation does, so that looking it up together with others is vain.
+pub(crate) fn is_hopeless(text: &str) -> bool {
+    text.chars().any(|c| {
+        let is_possible = is_word(c) || is_mark(c) || "'‘’.,-/%&+@".contains(c);
+        // What normalisation turns into something else may become letters.
+        !is_possible && (c.is_ascii() || c.nfkc().eq([c]))
+    })
 }
 
 /// A piece of text on its way to phonemes.

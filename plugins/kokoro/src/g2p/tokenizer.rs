@@ -163,7 +163,8 @@ impl Tokenizer {
             }
             rest = &rest[prefix_length..rest.len() - suffix_length];
         }
-        if !rest.is_empty() && !(with_exceptions && self.push_exception(rest, words)) {
+        let is_done = rest.is_empty() || (with_exceptions && self.push_exception(rest, words));
+        if !is_done {
             self.middle(rest, words);
         }
         words.extend(suffixes.iter().rev().map(|suffix| Word::new(suffix)));

@@ -55,6 +55,11 @@ pub(crate) fn is_word(c: char) -> bool {
     matches!(c.general_category_group(), GeneralCategoryGroup::Letter | GeneralCategoryGroup::Number)
 }
 
+/// Combining mark: it may melt into the letter before it.
+pub(crate) fn is_mark(c: char) -> bool {
+    !c.is_ascii() && c.general_category_group() == GeneralCategoryGroup::Mark
+}
+
 /// Digits that are not decimal digits (Unicode `Numeric_Type=Digit`): first code point, last code point, value of the first.
 const DIGIT_RUNS: [(u32, u32, u32); 21] = [
     (0x00b2, 0x00b3, 2),

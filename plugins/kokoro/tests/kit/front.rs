@@ -39,7 +39,9 @@ pub(crate) fn voice_blend(case: &Case) -> Result<Got, String> {
 }
 
 pub(crate) fn pcm(case: &Case) -> Result<Got, String> {
-    Ok(Got::new().value("int16", pcm16(&case.tensor("in.audio")?.to_f32())))
+    let samples = pcm16(&case.tensor("in.audio")?.to_f32());
+    let wide = samples.iter().map(|sample| i64::from(*sample)).collect();
+    Ok(Got::new().i64("out.pcm", &[samples.len()], wide).value("int16", samples))
 }
 
 /// `[text, phonemes, whitespace]` each.

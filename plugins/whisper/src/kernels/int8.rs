@@ -57,17 +57,7 @@ fn quantize_row_avx2(x: &[f32], values: &mut [i16]) -> f32 {
     use std::arch::x86_64::*;
     let (blocks, rest) = x.as_chunks::<LANES>();
     let (out, out_rest) = values.as_chunks_mut::<LANES>();
-    let sign = _mm256_set1_ps(-0.0);
-    let mut peaks = _mm256_setzero_ps();
-    for block in blocks {
-        // SAFETY: a block is sixteen floats long.
-        let (low, high) = unsafe { (_mm256_loadu_ps(block.as_ptr()), _mm256_loadu_ps(block.as_ptr().add(8))) };
-        peaks = _mm256_max_ps(peaks, _mm256_max_ps(_mm256_andnot_ps(sign, low), _mm256_andnot_ps(sign, high)));
-    }
-    let mut lanes = [0.0_f32; 8];
-    // SAFETY: eight floats.
-    unsafe { _mm256_storeu_ps(lanes.as_mut_ptr(), peaks) };
-    let peak = lanes.into_iter().chain(rest.iter().map(|v| v.abs())).fold(0.0_f32, f32::max);
+    let peak = peak_avx2(blocks, rest);
     let (scale, step) = steps_of(peak);
     let scales = _mm256_set1_ps(scale);
     for (block, out) in blocks.iter().zip(out) {
@@ -224,11 +214,74 @@ unsafe fn int_tile_avx2<const R: usize>(panel: &[i16], x: &[i16], sums: &mut [[i
         }
     }
     for (r, (partial, sums)) in partial.iter().zip(sums).enumerate() {
-        for (p, (partial, sum)) in partial.iter().zip(sums).enumerate() {
-            let tail: i32 = (k..n).map(|k| i32::from(panel[p * n + k]) * i32::from(x[r * n + k])).sum();
-            *sum = sum_lanes(*partial) + tail;
+        // Sums across lanes, of all four weight rows at once.
+        let pairs = (_mm256_hadd_epi32(partial[0], partial[1]), _mm256_hadd_epi32(partial[2], partial[3]));
+        let halves = _mm256_hadd_epi32(pairs.0, pairs.1);
+        let whole = _mm_add_epi32(_mm256_castsi256_si128(halves), _mm256_extracti128_si256::<1>(halves));
+        // SAFETY: four 32-bit integers.
+        unsafe { _mm_storeu_si128(sums.as_mut_ptr().cast(), whole) };
+        if k < n {
+            for (p, sum) in sums.iter_mut().enumerate() {
+                *sum += (k..n).map(|k| i32::from(panel[p * n + k]) * i32::from(x[r * n + k])).sum::<i32>();
+            }
         }
     }
+}
+
+/// Quantises a row of weights to int8: `scale = 127 / max|row|` (1 for a row of zeros), `q = round(row · scale)`; returns the scale.
+///
+/// The rule of [`ctranslate2::quantize_int8`](syrinx_plugin_common::checkpoint::ctranslate2::quantize_int8), fast enough to be applied
+/// while loading.
+pub(crate) fn quantize_weights(row: &[f32], q: &mut [i8]) -> f32 {
+    #[cfg(target_arch = "x86_64")]
+    if super::has_avx2() {
+        // SAFETY: the features are there.
+        return unsafe { quantize_weights_avx2(row, q) };
+    }
+    let (values, scales) = syrinx_plugin_common::checkpoint::ctranslate2::quantize_int8(row, row.len());
+    q.copy_from_slice(&values);
+    scales.first().copied().unwrap_or(1.0)
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2,fma,f16c")]
+fn quantize_weights_avx2(row: &[f32], q: &mut [i8]) -> f32 {
+    use std::arch::x86_64::*;
+    let (blocks, rest) = row.as_chunks::<LANES>();
+    let (out, out_rest) = q.as_chunks_mut::<LANES>();
+    let peak = peak_avx2(blocks, rest);
+    let scale = if peak == 0.0 { 1.0 } else { 127.0 / peak };
+    let scales = _mm256_set1_ps(scale);
+    for (block, out) in blocks.iter().zip(out) {
+        // SAFETY: a block is sixteen floats long, its output sixteen bytes.
+        unsafe {
+            let low = _mm256_cvtps_epi32(_mm256_mul_ps(_mm256_loadu_ps(block.as_ptr()), scales));
+            let high = _mm256_cvtps_epi32(_mm256_mul_ps(_mm256_loadu_ps(block.as_ptr().add(8)), scales));
+            let words = _mm256_permute4x64_epi64::<0b11_01_10_00>(_mm256_packs_epi32(low, high));
+            let bytes = _mm_packs_epi16(_mm256_castsi256_si128(words), _mm256_extracti128_si256::<1>(words));
+            _mm_storeu_si128(out.as_mut_ptr().cast(), bytes);
+        }
+    }
+    out_rest.iter_mut().zip(rest).for_each(|(q, w)| *q = (w * scale).round_ties_even() as i8);
+    scale
+}
+
+/// Largest magnitude.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2,fma,f16c")]
+fn peak_avx2(blocks: &[[f32; LANES]], rest: &[f32]) -> f32 {
+    use std::arch::x86_64::*;
+    let sign = _mm256_set1_ps(-0.0);
+    let mut peaks = _mm256_setzero_ps();
+    for block in blocks {
+        // SAFETY: a block is sixteen floats long.
+        let (low, high) = unsafe { (_mm256_loadu_ps(block.as_ptr()), _mm256_loadu_ps(block.as_ptr().add(8))) };
+        peaks = _mm256_max_ps(peaks, _mm256_max_ps(_mm256_andnot_ps(sign, low), _mm256_andnot_ps(sign, high)));
+    }
+    let mut lanes = [0.0_f32; 8];
+    // SAFETY: eight floats.
+    unsafe { _mm256_storeu_ps(lanes.as_mut_ptr(), peaks) };
+    lanes.into_iter().chain(rest.iter().map(|v| v.abs())).fold(0.0_f32, f32::max)
 }
 
 #[cfg(test)]
@@ -261,6 +314,15 @@ mod tests {
         let mut sums = [0];
         int_dots(&vec![127; MAX_COLS], &vec![2047; MAX_COLS], &mut sums);
         assert_eq!(i64::from(sums[0]), 127 * 2047 * MAX_COLS as i64);
+    }
+
+    #[test]
+    fn weights_are_quantised_by_the_rule() {
+        let w: Vec<f32> = (0..83).map(|i| ((i * 29 % 61) as f32 - 30.0) * 0.013).collect();
+        let mut q = vec![0; 83];
+        let scale = quantize_weights(&w, &mut q);
+        assert_eq!(syrinx_plugin_common::checkpoint::ctranslate2::quantize_int8(&w, 83), (q.clone(), vec![scale]));
+        assert_eq!(quantize_weights(&[0.0; 83], &mut q), 1.0);
     }
 
     #[test]

@@ -15,7 +15,7 @@ pub(crate) use dot::{Element, MAX_ROWS, dot, dots};
 pub(crate) use gelu::gelu;
 pub(crate) use half::widen;
 pub(crate) use int8::{
-    MAX_COLS, MAX_INT_ROWS, PANEL, QuantizedRows, int_dots, int_panel, quantize_row, widen_panel,
+    MAX_COLS, MAX_INT_ROWS, PANEL, QuantizedRows, int_dots, int_panel, quantize_row, quantize_weights, widen_panel,
 };
 pub(crate) use norm::layer_norm;
 pub(crate) use softmax::softmax;

@@ -70,22 +70,50 @@ pub(super) fn full(team: &Team, heads: Heads, qkv: &[f32], out: &mut [f32]) {
             // the last may lack the columns of other heads, which aren't read.
             unsafe {
                 gemm::gemm(
-                    count, frames, head,
-                    scores.as_mut_ptr(), 1, frames as isize, false,
-                    queries.as_ptr(), 1, stride as isize,
-                    keys.as_ptr(), stride as isize, 1,
-                    0.0, heads.scale(), false, false, false, gemm::Parallelism::None,
+                    count,
+                    frames,
+                    head,
+                    scores.as_mut_ptr(),
+                    1,
+                    frames as isize,
+                    false,
+                    queries.as_ptr(),
+                    1,
+                    stride as isize,
+                    keys.as_ptr(),
+                    stride as isize,
+                    1,
+                    0.0,
+                    heads.scale(),
+                    false,
+                    false,
+                    false,
+                    gemm::Parallelism::None,
                 );
             }
             scores.chunks_exact_mut(frames).for_each(kernels::softmax);
             // SAFETY: [count, frames] by [frames, head] into [count, head], likewise.
             unsafe {
                 gemm::gemm(
-                    count, head, frames,
-                    mixed.as_mut_ptr(), 1, head as isize, false,
-                    scores.as_ptr(), 1, frames as isize,
-                    values.as_ptr(), 1, stride as isize,
-                    0.0, 1.0, false, false, false, gemm::Parallelism::None,
+                    count,
+                    head,
+                    frames,
+                    mixed.as_mut_ptr(),
+                    1,
+                    head as isize,
+                    false,
+                    scores.as_ptr(),
+                    1,
+                    frames as isize,
+                    values.as_ptr(),
+                    1,
+                    stride as isize,
+                    0.0,
+                    1.0,
+                    false,
+                    false,
+                    false,
+                    gemm::Parallelism::None,
                 );
             }
             for (row, mixed) in mixed.chunks_exact(head).enumerate() {
@@ -100,7 +128,15 @@ pub(super) fn full(team: &Team, heads: Heads, qkv: &[f32], out: &mut [f32]) {
 /// Attention of the tokens fed in this call to themselves and to everything their beam was fed before.
 ///
 /// `qkv` is `[beams · n, 3 · width]`, `out` `[beams · n, width]`; the keys and values are in `layer` already.
-pub(super) fn causal(team: &Team, heads: Heads, lineage: &Lineage, layer: &SelfLayer, n: usize, qkv: &[f32], out: &mut [f32]) {
+pub(super) fn causal(
+    team: &Team,
+    heads: Heads,
+    lineage: &Lineage,
+    layer: &SelfLayer,
+    n: usize,
+    qkv: &[f32],
+    out: &mut [f32],
+) {
     let (width, head) = (heads.width(), heads.size);
     let out = Shared::new(out);
     team.ranges(heads.count, 1, &|range| {
@@ -138,14 +174,28 @@ pub(super) struct Watched<'a> {
 }
 
 /// Attention to the audio: `queries` and `out` are `[rows, width]`.
-pub(super) fn cross(team: &Team, heads: Heads, audio: &AudioLayer, queries: &[f32], out: &mut [f32], watched: Option<Watched<'_>>) {
+pub(super) fn cross(
+    team: &Team,
+    heads: Heads,
+    audio: &AudioLayer,
+    queries: &[f32],
+    out: &mut [f32],
+    watched: Option<Watched<'_>>,
+) {
     match audio {
         AudioLayer::Full(audio) => cross_in(team, heads, audio, queries, out, watched),
         AudioLayer::Half(audio) => cross_in(team, heads, audio, queries, out, watched),
     }
 }
 
-fn cross_in<E: Element>(team: &Team, heads: Heads, audio: &AudioKv<E>, queries: &[f32], out: &mut [f32], watched: Option<Watched<'_>>) {
+fn cross_in<E: Element>(
+    team: &Team,
+    heads: Heads,
+    audio: &AudioKv<E>,
+    queries: &[f32],
+    out: &mut [f32],
+    watched: Option<Watched<'_>>,
+) {
     let width = heads.width();
     let rows = queries.len() / width;
     let frames = audio.frames();

@@ -50,7 +50,11 @@ impl<'m> Session<'m> {
         let (dims, beams) = (self.model.dims(), self.lineage.beams());
         let n = tokens.len() / beams;
         if n == 0 || !tokens.len().is_multiple_of(beams) {
-            return Err(ModelError::shape("the number of tokens", tokens.len(), format!("a multiple of the {beams} beams")));
+            return Err(ModelError::shape(
+                "the number of tokens",
+                tokens.len(),
+                format!("a multiple of the {beams} beams"),
+            ));
         }
         let wanted = self.lineage.fed() + n;
         if wanted > dims.n_text_ctx {
@@ -88,7 +92,9 @@ impl<'m> Session<'m> {
                 weights.embedding.row(token as usize, x);
                 x.iter_mut().zip(&weights.positions[position * d..]).for_each(|(x, p)| *x += p);
             }
-            for (index, ((block, layer), audio)) in weights.blocks.iter().zip(layers.iter_mut()).zip(&audio.layers).enumerate() {
+            for (index, ((block, layer), audio)) in
+                weights.blocks.iter().zip(layers.iter_mut()).zip(&audio.layers).enumerate()
+            {
                 let own = &block.own;
                 norm(&own.attention_norm, &work.x, &mut work.normed);
                 work.qkv.resize(rows * 3 * d, 0.0);

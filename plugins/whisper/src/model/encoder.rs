@@ -40,7 +40,13 @@ pub(super) fn encode(team: &Team, weights: &Encoder, heads: usize, mel: &[f32], 
     debug_assert_eq!(weights.conv1.cols(), CONV_WIDTH * n_mels);
     drop((padded, hidden));
 
-    let mut work = Work { normed: vec![0.0; x.len()], qkv: vec![0.0; 3 * x.len()], mixed: vec![0.0; x.len()], inner: Vec::new(), space };
+    let mut work = Work {
+        normed: vec![0.0; x.len()],
+        qkv: vec![0.0; 3 * x.len()],
+        mixed: vec![0.0; x.len()],
+        inner: Vec::new(),
+        space,
+    };
     for block in &weights.blocks {
         forward(team, block, heads, &mut x, &mut work);
     }

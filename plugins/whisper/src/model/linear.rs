@@ -39,7 +39,15 @@ pub(super) fn linear(team: &Team, layer: &Linear, x: &[f32], y: &mut [f32], into
 }
 
 /// `y = x Wᵀ (+ bias)` for a matrix `[out, in]`.
-pub(super) fn project(team: &Team, weight: &Matrix, bias: Option<&[f32]>, x: &[f32], y: &mut [f32], into: Into, work: &mut Workspace) {
+pub(super) fn project(
+    team: &Team,
+    weight: &Matrix,
+    bias: Option<&[f32]>,
+    x: &[f32],
+    y: &mut [f32],
+    into: Into,
+    work: &mut Workspace,
+) {
     let cols = weight.cols();
     let rows = x.len() / cols;
     match weight.values() {
@@ -59,7 +67,15 @@ pub(super) fn project(team: &Team, weight: &Matrix, bias: Option<&[f32]>, x: &[f
     }
 }
 
-fn inner_products<E: Element>(team: &Team, values: &[E], weight: &Matrix, bias: Option<&[f32]>, x: &[f32], y: &mut [f32], into: Into) {
+fn inner_products<E: Element>(
+    team: &Team,
+    values: &[E],
+    weight: &Matrix,
+    bias: Option<&[f32]>,
+    x: &[f32],
+    y: &mut [f32],
+    into: Into,
+) {
     let (outs, cols) = (weight.rows(), weight.cols());
     let rows = x.len() / cols;
     let y = Shared::new(y);
@@ -239,9 +255,14 @@ impl IntLayer<'_> {
                 // SAFETY: these columns of these rows belong to this task.
                 let y = unsafe { y.part(row * stride + outs.start..row * stride + outs.end) };
                 let step = x.steps[row];
-                for (p, y) in y.iter_mut().enumerate() {
-                    let value = sums[p] as f32 * (units[p] * step) + biases[p];
-                    *y = if self.into == Into::Add { *y + value } else { value };
+                let add = self.into == Into::Add;
+                let value = |p: usize, before: f32| {
+                    sums[p] as f32 * (units[p] * step) + biases[p] + if add { before } else { 0.0 }
+                };
+                match <&mut [f32; PANEL]>::try_from(&mut *y) {
+                    // A whole panel: one vector.
+                    Ok(y) => *y = std::array::from_fn(|p| value(p, y[p])),
+                    Err(_) => y.iter_mut().enumerate().for_each(|(p, y)| *y = value(p, *y)),
                 }
             }
         });

@@ -48,7 +48,10 @@ pub struct LoadOptions {
 impl Default for LoadOptions {
     /// As many threads as the machine has.
     fn default() -> Self {
-        Self { threads: std::thread::available_parallelism().map_or(1, usize::from), compute_type: ComputeType::default() }
+        Self {
+            threads: std::thread::available_parallelism().map_or(1, usize::from),
+            compute_type: ComputeType::default(),
+        }
     }
 }
 
@@ -139,7 +142,8 @@ impl WhisperModel {
             let wanted = format!("{} bins times an even number of frames up to {}", dims.n_mels, 2 * dims.n_audio_ctx);
             return Err(ModelError::shape("the number of mel values", mel.len(), wanted));
         }
-        let hidden = self.team.run(|| encoder::encode(&self.team, &self.weights.encoder, dims.encoder_heads, mel, frames));
+        let hidden =
+            self.team.run(|| encoder::encode(&self.team, &self.weights.encoder, dims.encoder_heads, mel, frames));
         self.features(hidden)
     }
 
@@ -149,7 +153,11 @@ impl WhisperModel {
     /// The values are no whole number of frames.
     pub fn features(&self, hidden: Vec<f32>) -> Result<AudioFeatures, ModelError> {
         if hidden.is_empty() || !hidden.len().is_multiple_of(self.dims().d_model) {
-            return Err(ModelError::shape("the number of feature values", hidden.len(), format!("a multiple of {}", self.dims().d_model)));
+            return Err(ModelError::shape(
+                "the number of feature values",
+                hidden.len(),
+                format!("a multiple of {}", self.dims().d_model),
+            ));
         }
         let layers = self.team.run(|| decoder::audio_layers(self, &hidden));
         Ok(AudioFeatures { hidden, layers })
@@ -164,7 +172,12 @@ impl WhisperModel {
     ///
     /// # Errors
     /// The tokens don't fit the context or the vocabulary, or a head doesn't exist or is named twice.
-    pub fn cross_attention(&self, audio: &AudioFeatures, tokens: &[u32], heads: &[(usize, usize)]) -> Result<CrossAttention, ModelError> {
+    pub fn cross_attention(
+        &self,
+        audio: &AudioFeatures,
+        tokens: &[u32],
+        heads: &[(usize, usize)],
+    ) -> Result<CrossAttention, ModelError> {
         let dims = self.dims();
         for (index, &(layer, head)) in heads.iter().enumerate() {
             if layer >= dims.decoder_layers || head >= dims.decoder_heads || heads[..index].contains(&(layer, head)) {

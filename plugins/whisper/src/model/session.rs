@@ -7,7 +7,9 @@ use thiserror::Error;
 #[derive(Debug, Error, PartialEq)]
 pub enum ModelError {
     /// More tokens than the decoder has positions for.
-    #[error("{wanted} tokens don't fit the decoder's context of {context}; shorten the prompt or the number of tokens to generate")]
+    #[error(
+        "{wanted} tokens don't fit the decoder's context of {context}; shorten the prompt or the number of tokens to generate"
+    )]
     ContextOverflow {
         /// Tokens fed so far plus those of this call.
         wanted: usize,

@@ -16,7 +16,13 @@ impl Team {
     pub(crate) fn new(threads: usize) -> Self {
         let threads = threads.max(1);
         let pool = (threads > 1)
-            .then(|| rayon::ThreadPoolBuilder::new().num_threads(threads).thread_name(|i| format!("whisper-{i}")).build().ok())
+            .then(|| {
+                rayon::ThreadPoolBuilder::new()
+                    .num_threads(threads)
+                    .thread_name(|i| format!("whisper-{i}"))
+                    .build()
+                    .ok()
+            })
             .flatten();
         Self { threads: if pool.is_some() { threads } else { 1 }, pool }
     }
@@ -103,8 +109,11 @@ mod tests {
                 let mut counts: Vec<AtomicUsize> = Vec::new();
                 counts.resize_with(n, AtomicUsize::default);
                 team.run(|| {
-                    team.ranges(n, 4, &|range| range.for_each(|i| drop(counts[i].fetch_add(1, Ordering::Relaxed))));
-                    team.each(n, &|i| drop(counts[i].fetch_add(1, Ordering::Relaxed)));
+                    let count = |i: usize| {
+                        counts[i].fetch_add(1, Ordering::Relaxed);
+                    };
+                    team.ranges(n, 4, &|range| range.for_each(count));
+                    team.each(n, &count);
                 });
                 assert!(counts.iter().all(|c| c.load(Ordering::Relaxed) == 2));
             }

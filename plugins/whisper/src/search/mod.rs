@@ -66,10 +66,9 @@ pub fn log_sum_exp(values: &[f32]) -> f32 {
     if !max.is_finite() {
         return max;
     }
-    // Terms below this are nothing in 32 bits, and most of a filtered row is -inf.
-    const NEGLIGIBLE: f32 = -40.0;
-    let sum: f32 = values.iter().map(|value| value - max).filter(|d| *d > NEGLIGIBLE).map(f32::exp).sum();
-    max + sum.ln()
+    // In 64 bits, or tens of thousands of small terms would vanish one by one against the large ones.
+    let sum: f64 = values.iter().map(|value| f64::from((value - max).exp())).sum();
+    max + sum.ln() as f32
 }
 
 /// Place of the largest value (the first of equals); `None` if all are -inf or NaN.

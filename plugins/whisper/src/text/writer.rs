@@ -5,7 +5,7 @@
 use serde::Serialize;
 use serde_json::ser::Formatter;
 
-use super::format_timestamp;
+use super::{format_timestamp, strip};
 
 /// Words further apart are never in one subtitle when subtitles span segments, seconds.
 const LONG_PAUSE: f64 = 3.0;
@@ -67,11 +67,11 @@ type Cue = (String, String, String);
 #[must_use]
 pub fn write(lines: &[Line], format: Format, options: SubtitleOptions) -> String {
     match format {
-        Format::Txt => lines.iter().map(|line| format!("{}\n", line.text.trim())).collect(),
+        Format::Txt => lines.iter().map(|line| format!("{}\n", strip(&line.text))).collect(),
         Format::Tsv => {
             let milliseconds = |seconds: f64| (1000.0 * seconds).round_ties_even() as i64;
             let row = |line: &Line| {
-                let text = line.text.trim().replace('\t', " ");
+                let text = strip(&line.text).replace('\t', " ");
                 format!("{}\t{}\t{text}\n", milliseconds(line.start), milliseconds(line.end))
             };
             std::iter::once("start\tend\ttext\n".to_owned()).chain(lines.iter().map(row)).collect()
@@ -92,7 +92,7 @@ pub fn write(lines: &[Line], format: Format, options: SubtitleOptions) -> String
 /// The subtitles: by words where the first segment has them, else one per segment.
 fn cues(lines: &[Line], options: SubtitleOptions, time: &dyn Fn(f64) -> String) -> Vec<Cue> {
     if lines.first().is_none_or(|line| line.words.is_none()) {
-        let cue = |line: &Line| (time(line.start), time(line.end), line.text.trim().replace("-->", "->"));
+        let cue = |line: &Line| (time(line.start), time(line.end), strip(&line.text).replace("-->", "->"));
         return lines.iter().map(cue).collect();
     }
     let mut cues = Vec::new();
@@ -170,7 +170,7 @@ impl Subtitles {
             self.current.push(word);
             return;
         }
-        word.word = word.word.trim().to_owned();
+        word.word = strip(&word.word).to_owned();
         let is_full = options.max_line_count.is_some_and(|most| long_pause || self.lines >= most);
         let length = word.word.chars().count();
         if (!self.current.is_empty() && is_full) || segment_break {

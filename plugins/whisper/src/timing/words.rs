@@ -5,6 +5,7 @@
 
 use super::{Word, round_to_hundredths};
 use crate::longform::Segment;
+use crate::text::strip;
 
 /// Typical words are not longer than this, seconds. Source: openai/whisper, `median_duration`.
 const LONGEST_TYPICAL_WORD: f64 = 0.7;
@@ -57,7 +58,7 @@ pub fn merge_punctuations(words: &mut [WordTiming], punctuation: &Punctuation) {
     let mut following = words.len().saturating_sub(1);
     for previous in (0..words.len().saturating_sub(1)).rev() {
         let word = &words[previous].word;
-        if word.starts_with(' ') && punctuation.prepend.contains(word.trim()) {
+        if word.starts_with(' ') && punctuation.prepend.contains(strip(word)) {
             merge(words, previous, following, following);
         } else {
             following = previous;

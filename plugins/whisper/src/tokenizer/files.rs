@@ -135,19 +135,20 @@ fn listing<'a>(path: &Path, entries: impl Iterator<Item = (u32, Cow<'a, str>)>) 
         return Err(TokenizerError::MissingToken { path: path.to_owned(), id: entries.len() as u32 });
     }
     let alphabet = Alphabet::new();
-    let mut tokens = vec![Box::default(); end as usize];
+    let mut tokens: Vec<Option<Box<[u8]>>> = vec![None; end as usize];
     let mut specials = HashMap::new();
     for (id, name) in entries {
         match tokens.get_mut(id as usize) {
             // A token outside of the byte alphabet was added by hand: its text is its bytes.
-            Some(slot) => *slot = alphabet.bytes(&name).unwrap_or_else(|| name.as_bytes().to_vec()).into_boxed_slice(),
+            Some(slot) => *slot = Some(alphabet.bytes(&name).unwrap_or_else(|| name.as_bytes().to_vec()).into()),
             None => {
                 specials.insert(name.into_owned(), id);
             }
         }
     }
-    match tokens.iter().position(|bytes: &Box<[u8]>| bytes.is_empty()) {
+    let first_missing = tokens.iter().position(Option::is_none);
+    match first_missing {
         Some(id) => Err(TokenizerError::MissingToken { path: path.to_owned(), id: id as u32 }),
-        None => Ok(Listing { tokens, specials }),
+        None => Ok(Listing { tokens: tokens.into_iter().flatten().collect(), specials }),
     }
 }

@@ -4,6 +4,7 @@
 
 use super::Tokenizer;
 use crate::languages;
+use crate::text::strip;
 
 /// What stands for bytes that are no UTF-8.
 const REPLACEMENT: char = '\u{FFFD}';
@@ -52,7 +53,7 @@ impl Tokenizer {
         let mut words: Vec<Word> = Vec::new();
         for piece in pieces {
             let is_special = piece.tokens.first().is_some_and(|id| *id >= self.specials().eot);
-            let starts_a_word = is_special || piece.text.starts_with(' ') || is_punctuation(piece.text.trim());
+            let starts_a_word = is_special || piece.text.starts_with(' ') || is_punctuation(strip(&piece.text));
             match words.last_mut() {
                 Some(word) if !starts_a_word => {
                     word.text.push_str(&piece.text);

@@ -92,7 +92,8 @@ struct Decoded {
 fn decode(path: &Path) -> Result<Decoded, String> {
     let (mono, rate, channels) = read(path).map_err(|e| format!("{}: {e}", path.display()))?;
     let samples = if rate == SAMPLE_RATE { mono } else { resample(&mono, rate) };
-    let samples = samples.into_iter().map(|s| (s * 32768.0).round_ties_even().clamp(-32768.0, 32767.0) / 32768.0).collect();
+    let samples =
+        samples.into_iter().map(|s| (s * 32768.0).round_ties_even().clamp(-32768.0, 32767.0) / 32768.0).collect();
     Ok(Decoded { samples, rate, channels })
 }
 
@@ -107,7 +108,8 @@ fn read(path: &Path) -> Result<(Vec<f32>, u32, usize), Box<dyn std::error::Error
     let track = format.default_track(TrackType::Audio).ok_or("no audio track")?;
     let id = track.id;
     let parameters = track.codec_params.as_ref().and_then(|p| p.audio()).ok_or("no codec parameters")?;
-    let mut decoder = symphonia::default::get_codecs().make_audio_decoder(parameters, &AudioDecoderOptions::default())?;
+    let mut decoder =
+        symphonia::default::get_codecs().make_audio_decoder(parameters, &AudioDecoderOptions::default())?;
     let (mut mono, mut interleaved) = (Vec::new(), Vec::<f32>::new());
     let (mut rate, mut channels) = (0, 1);
     while let Some(packet) = format.next_packet()? {
@@ -188,7 +190,8 @@ fn mel_filters(case: &Case) -> Result<Got, String> {
 }
 
 fn log_mel(case: &Case) -> Result<Got, String> {
-    let (n_mels, padding, crop): (usize, usize, usize) = (case.param("n_mels")?, case.param("padding")?, case.param("crop_frames")?);
+    let (n_mels, padding, crop): (usize, usize, usize) =
+        (case.param("n_mels")?, case.param("padding")?, case.param("crop_frames")?);
     let audio = case.tensor("in.audio")?.to_f32();
     let mel = MelExtractor::new(n_mels).extract(&audio, padding).map_err(|e| e.to_string())?;
     let columns: Vec<usize> = (0..crop).collect();

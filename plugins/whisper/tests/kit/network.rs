@@ -122,8 +122,9 @@ fn decoder(case: &Case) -> Result<Got, String> {
     let mut got = Got::new();
     for item in 0..batch {
         let audio = given_features(case, &model, item)?;
-        let heads: Vec<(usize, usize)> =
-            (0..model.dims().decoder_layers).flat_map(|l| (0..model.dims().decoder_heads).map(move |h| (l, h))).collect();
+        let heads: Vec<(usize, usize)> = (0..model.dims().decoder_layers)
+            .flat_map(|l| (0..model.dims().decoder_heads).map(move |h| (l, h)))
+            .collect();
         let found = model.cross_attention(&audio, &fed[item * length..(item + 1) * length], &heads).map_err(text)?;
         for row in found.logits.chunks_exact(model.dims().n_vocab) {
             chosen.extend(columns.iter().map(|&c| row[c]));
@@ -133,7 +134,11 @@ fn decoder(case: &Case) -> Result<Got, String> {
         if item == 0 {
             let size = model.dims().decoder_heads * length * found.frames;
             for (layer, scores) in found.scores.chunks_exact(size).enumerate() {
-                got = got.f32(&format!("mid.cross_qk{layer}"), &[1, model.dims().decoder_heads, length, found.frames], scores.to_vec());
+                got = got.f32(
+                    &format!("mid.cross_qk{layer}"),
+                    &[1, model.dims().decoder_heads, length, found.frames],
+                    scores.to_vec(),
+                );
             }
         }
     }
@@ -152,7 +157,8 @@ fn decoder_audio(case: &Case) -> Result<Got, String> {
     let mut logits = Vec::new();
     model.session(&audio).forward(&fed, &(0..fed.len()).collect::<Vec<_>>(), &mut logits).map_err(text)?;
     let rows: Vec<&[f32]> = logits.chunks_exact(model.dims().n_vocab).collect();
-    let values = rows.iter().zip(usizes(ids)?.chunks_exact(top)).flat_map(|(row, ids)| ids.iter().map(|&id| row[id])).collect();
+    let values =
+        rows.iter().zip(usizes(ids)?.chunks_exact(top)).flat_map(|(row, ids)| ids.iter().map(|&id| row[id])).collect();
     Ok(Got::new()
         .f32("out.top_values", &[fed.len(), top], values)
         .f32("out.logsumexp", &[fed.len()], rows.iter().map(|row| log_sum_exp(row)).collect())
@@ -186,7 +192,11 @@ fn cached(case: &Case) -> Result<Got, String> {
         keep(&logits);
     }
     let rows = 1 + steps.shape()[0];
-    Ok(Got::new().f32("out.logits_cols", &[rows, beams, columns.len()], chosen).f32("out.logsumexp", &[rows, beams], sums))
+    Ok(Got::new().f32("out.logits_cols", &[rows, beams, columns.len()], chosen).f32(
+        "out.logsumexp",
+        &[rows, beams],
+        sums,
+    ))
 }
 
 fn detect_language(case: &Case) -> Result<Got, String> {
@@ -198,7 +208,9 @@ fn detect_language(case: &Case) -> Result<Got, String> {
     let codes: Vec<String> = serde_json::from_value(case.expect["codes"].clone()).map_err(text)?;
     let ids: Vec<usize> = codes
         .iter()
-        .map(|code| tokenizer.language_token(code).map(|id| id as usize).ok_or_else(|| format!("no token for language {code}")))
+        .map(|code| {
+            tokenizer.language_token(code).map(|id| id as usize).ok_or_else(|| format!("no token for language {code}"))
+        })
         .collect::<Result<_, _>>()?;
     let chosen: Vec<f32> = ids.iter().map(|&id| logits[id]).collect();
     let total = log_sum_exp(&chosen);
@@ -241,7 +253,9 @@ fn read_ct2(case: &Case) -> Result<Got, String> {
 fn quantize(case: &Case) -> Result<Got, String> {
     let weight = case.tensor("in.weight")?;
     let (q, scale) = quantize_int8(&weight.to_f32(), weight.shape()[1..].iter().product());
-    Ok(Got::new()
-        .i64("out.q", weight.shape(), q.into_iter().map(i64::from).collect())
-        .f32("out.scale", &[scale.len()], scale))
+    Ok(Got::new().i64("out.q", weight.shape(), q.into_iter().map(i64::from).collect()).f32(
+        "out.scale",
+        &[scale.len()],
+        scale,
+    ))
 }

@@ -31,7 +31,7 @@ pub(crate) struct InputTokens {
 impl Usage {
     /// Seconds of input.
     pub(crate) fn seconds(transcript: &Transcript) -> Self {
-        Self::Duration { seconds: (transcript.duration * 1000.0).round() / 1000.0 }
+        Self::Duration { seconds: transcript.duration }
     }
 
     /// Tokens: an estimate for the audio, the model's own count for the text.

@@ -43,7 +43,10 @@ impl TranscriptFormat {
     pub(crate) fn parse(name: &str) -> Result<Self, ApiError> {
         FORMATS.iter().find(|(known, _)| *known == name.trim()).map(|(_, format)| *format).ok_or_else(|| {
             let names = FORMATS.map(|(known, _)| known).join(", ");
-            ApiError::invalid("response_format", format!("unknown response format \"{}\"; there are {names}", clip(name)))
+            ApiError::invalid(
+                "response_format",
+                format!("unknown response format \"{}\"; there are {names}", clip(name)),
+            )
         })
     }
 

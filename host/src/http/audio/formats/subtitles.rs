@@ -31,7 +31,8 @@ fn cues(segments: &[Segment]) -> impl Iterator<Item = (&Segment, String)> {
 
 /// A text that can't be taken for the end of a cue or for another cue's times.
 fn cue_text(text: &str) -> String {
-    let one_line: String = text.chars().map(|c| if c.is_control() || "\u{2028}\u{2029}".contains(c) { ' ' } else { c }).collect();
+    let one_line: String =
+        text.chars().map(|c| if c.is_control() || "\u{2028}\u{2029}".contains(c) { ' ' } else { c }).collect();
     let mut text = one_line.trim().to_owned();
     // Once isn't enough: `--->` becomes `-->` only now.
     while text.contains("-->") {
@@ -62,7 +63,11 @@ mod tests {
 
     #[test]
     fn cues_in_both_spellings() {
-        let segments = [segment(0.0, 1.5, " Hello "), segment(1.5, 2.0, "  "), segment(3661.001, 3662.9996, "a --> b\n\nc --->\u{0} d")];
+        let segments = [
+            segment(0.0, 1.5, " Hello "),
+            segment(1.5, 2.0, "  "),
+            segment(3661.001, 3662.9996, "a --> b\n\nc --->\u{0} d"),
+        ];
         assert_eq!(
             srt(&segments),
             "1\n00:00:00,000 --> 00:00:01,500\nHello\n\n2\n01:01:01,001 --> 01:01:03,000\na -> b  c ->  d\n\n"

@@ -61,7 +61,7 @@ pub(super) fn render(transcript: &Transcript) -> Response {
         task,
         language,
         source_language,
-        duration: (transcript.duration * 1000.0).round() / 1000.0,
+        duration: transcript.duration,
         text: &transcript.text,
         segments: transcript.segments.iter().map(segment_body).collect(),
         words,

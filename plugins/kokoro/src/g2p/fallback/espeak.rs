@@ -143,9 +143,8 @@ unsafe fn voices(list: *const *const Voice) -> HashMap<String, CString> {
         return found;
     }
     let mut at = list;
-    loop {
-        // SAFETY: the array is null-terminated and `at` hasn't passed its end.
-        let Some(voice) = (unsafe { (*at).as_ref() }) else { break };
+    // SAFETY: the array is null-terminated and `at` hasn't passed its end.
+    while let Some(voice) = unsafe { (*at).as_ref() } {
         if !voice.languages.is_null() && !voice.identifier.is_null() {
             // SAFETY: both are C strings; a languages list has at least its priority byte and a terminator behind it.
             let (language, identifier) = unsafe { (CStr::from_ptr(voice.languages), CStr::from_ptr(voice.identifier)) };

@@ -6,27 +6,8 @@
 
 use std::{collections::HashMap, sync::LazyLock};
 
-use unicode_normalization::{UnicodeNormalization, char::is_combining_mark};
-
-use super::{super::Variant, Fallback};
-
-/// Reads unknown English words by their spelling.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct LetterRules;
-
-impl Fallback for LetterRules {
-    fn phonemes(&self, text: &str, variant: Variant) -> Option<String> {
-        read(text, variant)
-    }
-
-    fn name(&self) -> &str {
-        "spelling rules"
-    }
-
-    fn wants_whole_groups(&self) -> bool {
-        false
-    }
-}
+use super::super::Variant;
+use super::names::spelled;
 
 /// One line of the table.
 struct Rule {
@@ -133,7 +114,7 @@ fn letter_fits(sign: char, c: char) -> bool {
 }
 
 /// Sounds that carry a syllable.
-fn is_nucleus(c: char) -> bool {
+pub(super) fn is_nucleus(c: char) -> bool {
     "æɛɪɒʌʊAIOWYïüiɔɑɜəᵊᵻ".contains(c)
 }
 
@@ -146,154 +127,12 @@ fn is_long(c: char) -> bool {
     "AIOWYïüɔɑɜ".contains(c)
 }
 
-/// Names of letters and digits in the neutral alphabet, for what can't be read as a word.
-fn spelled(c: char) -> Option<&'static str> {
-    Some(match c {
-        'a' => "ˈA",
-        'b' => "bˈï",
-        'c' => "sˈï",
-        'd' => "dˈï",
-        'e' => "ˈï",
-        'f' => "ˈɛf",
-        'g' => "ʤˈï",
-        'h' => "ˈAʧ",
-        'i' => "ˈI",
-        'j' => "ʤˈA",
-        'k' => "kˈA",
-        'l' => "ˈɛl",
-        'm' => "ˈɛm",
-        'n' => "ˈɛn",
-        'o' => "ˈO",
-        'p' => "pˈï",
-        'q' => "kjˈü",
-        'r' => "ˈɑɹ",
-        's' => "ˈɛs",
-        't' => "tˈï",
-        'u' => "jˈü",
-        'v' => "vˈï",
-        'w' => "dˈʌbᵊljü",
-        'x' => "ˈɛks",
-        'y' => "wˈI",
-        'z' => "zˈï",
-        '0' => "zˈɪɹO",
-        '1' => "wˈʌn",
-        '2' => "tˈü",
-        '3' => "θɹˈï",
-        '4' => "fˈɔɹ",
-        '5' => "fˈIv",
-        '6' => "sˈɪks",
-        '7' => "sˈɛvən",
-        '8' => "ˈAt",
-        '9' => "nˈIn",
-        _ => return None,
-    })
-}
-
-/// Names of signs that people write in running text, in the neutral alphabet.
-fn sign_name(c: char) -> Option<&'static str> {
-    Some(match c {
-        '=' => "ˈïkwᵊlz",
-        '#' => "hˈæʃ",
-        '*' => "ˈæstəɹɪsk",
-        '<' => "lˈɛs ðən",
-        '>' => "ɡɹˈAtəɹ ðən",
-        '|' => "bˈɑɹ",
-        '\\' => "bˈækslæʃ",
-        '^' => "kˈæɹət",
-        '~' => "tˈɪldə",
-        '$' => "dˈɒləɹ",
-        '£' => "pˈWnd",
-        '€' => "jˈʊɹO",
-        '¥' => "jˈɛn",
-        '₹' => "ɹˌüpˈï",
-        '¢' => "sˈɛnt",
-        '°' => "dɪɡɹˈïz",
-        '×' => "tˈImz",
-        '÷' => "dɪvˈIdᵻd bI",
-        '±' => "plˈʌs ɔɹ mˈInəs",
-        '−' => "mˈInəs",
-        '≈' => "əbˈWt",
-        '≤' => "æt mˈOst",
-        '≥' => "æt lˈïst",
-        '≠' => "nˈɒt ˈïkwᵊl tə",
-        '→' => "tə",
-        '§' => "sˈɛkʃᵊn",
-        '©' => "kˈɒpiɹIt",
-        '®' => "ɹˈɛʤɪstəɹd",
-        '™' => "tɹˈAdmɑɹk",
-        '∞' => "ɪnfˈɪnɪti",
-        'µ' | 'μ' => "mˈIkɹO",
-        'π' => "pˈI",
-        'α' => "ˈælfə",
-        'β' => "bˈAtə",
-        'γ' => "ɡˈæmə",
-        'δ' | 'Δ' => "dˈɛltə",
-        'λ' => "lˈæmdə",
-        'σ' | 'Σ' => "sˈɪɡmə",
-        'ω' | 'Ω' => "ˈOmɪɡə",
-        _ => return None,
-    })
-}
-
-/// Letters that decomposition doesn't turn into plain ones.
-fn latin(c: char) -> Option<&'static str> {
-    Some(match c {
-        'ß' => "ss",
-        'æ' => "ae",
-        'œ' => "oe",
-        'ø' => "o",
-        'ł' => "l",
-        'đ' | 'ð' => "d",
-        'þ' => "th",
-        'ı' => "i",
-        'ŋ' => "ng",
-        _ => return None,
-    })
-}
-
-/// Phonemes of a piece of text: words by rule, digits and signs by name. Text with nothing that can be said gives nothing if it is only
-/// punctuation and space, else `None`.
-fn read(text: &str, variant: Variant) -> Option<String> {
-    let mut plain = String::new();
-    for c in text.to_lowercase().nfkd().filter(|&c| !is_combining_mark(c)) {
-        match latin(c) {
-            Some(letters) => plain.push_str(letters),
-            None => plain.push(c),
-        }
-    }
-    let mut spoken: Vec<String> = Vec::new();
-    let mut word: Vec<char> = Vec::new();
-    let mut is_lost = false;
-    for c in plain.chars().chain([' ']) {
-        if c.is_ascii_lowercase() {
-            word.push(c);
-            continue;
-        }
-        if matches!(c, '\'' | '’') && !word.is_empty() {
-            continue;
-        }
-        if !word.is_empty() {
-            spoken.push(read_word(&word));
-            word.clear();
-        }
-        match spelled(c).or_else(|| sign_name(c)) {
-            Some(name) => spoken.push(name.to_owned()),
-            None => is_lost |= c.is_alphanumeric(),
-        }
-    }
-    if spoken.is_empty() && is_lost {
-        return None;
-    }
-    Some(localized(&spoken.join(" "), variant))
-}
-
-/// A word in the neutral alphabet of the table, with stress marks.
-fn read_word(word: &[char]) -> String {
-    if !word.iter().copied().any(is_vowel_letter) {
-        let names: Vec<&str> = word.iter().filter_map(|&c| spelled(c)).collect();
-        // As in abbreviations, the last letter carries the stress.
-        let (last, before) = names.split_last().map_or(("", &[][..]), |(last, before)| (*last, before));
-        return before.concat().replace('ˈ', "ˌ") + last;
+/// A word of small letters in the neutral alphabet of the table, with stress marks; spelled if it can't be spoken.
+pub(super) fn read_word(word: &str) -> String {
+    let word: Vec<char> = word.chars().collect();
+    let word = word.as_slice();
+    if !is_speakable(word) {
+        return spell(word);
     }
     let mut sounds: Vec<char> = Vec::new();
     let mut at = 0;
@@ -309,6 +148,32 @@ fn read_word(word: &[char]) -> String {
     }
     let spelling: String = word.iter().collect();
     stressed(&sounds, &spelling)
+}
+
+/// Letter by letter; as in abbreviations, the last one carries the stress.
+pub(super) fn spell(letters: &[char]) -> String {
+    let names: Vec<&str> = letters.iter().filter_map(|&c| spelled(c)).collect();
+    let (last, before) = names.split_last().map_or(("", &[][..]), |(last, before)| (*last, before));
+    before.concat().replace('ˈ', "ˌ") + last
+}
+
+/// Pairs of consonant letters that English words (and common names) begin with.
+const BEGINNINGS: &str = "bl br bh ch cl cr cz dh dj dr dw fj fl fr gh gl gn gr gw hr hy jh kh kl km kn kr kw ll mb mc mn ng nk pf ph pl pn pr ps pt \
+    qu rh sc sh sk sl sm sn sp sq sr st sv sw sz th tr ts tw tz vl vr wh wr zh zl zw";
+
+/// Longest word that is spelled because of how it begins ("nginx").
+const SPELLED_LENGTH: usize = 5;
+
+/// Whether there is a vowel, and the first two letters can be said together.
+fn is_speakable(word: &[char]) -> bool {
+    let begins_well = match word {
+        [a, b, ..] if is_consonant_letter(*a) && is_consonant_letter(*b) => {
+            BEGINNINGS.split_whitespace().any(|pair| pair.chars().eq([*a, *b]))
+                && !(*a == 'n' && word.len() <= SPELLED_LENGTH)
+        }
+        _ => true,
+    };
+    word.iter().copied().any(is_vowel_letter) && (begins_well || word.len() > SPELLED_LENGTH)
 }
 
 /// Endings that put the stress right before them, with the number of syllables they are.
@@ -403,7 +268,7 @@ fn stressed_syllable(sounds: &[char], nuclei: &[usize], spelling: &str) -> usize
 }
 
 /// From the neutral alphabet to American or British.
-fn localized(sounds: &str, variant: Variant) -> String {
+pub(super) fn localized(sounds: &str, variant: Variant) -> String {
     let chars: Vec<char> = sounds.chars().collect();
     let next_sound = |i: usize| chars[i + 1..].iter().copied().find(|c| !"ˈˌ".contains(*c));
     let mut out = String::new();
@@ -480,19 +345,16 @@ mod tests {
 
     #[test]
     fn reads_words() {
-        let us = |text: &str| read(text, Variant::American).unwrap();
         for (word, phonemes) in [
             ("zorblax", "zˈɔɹblæks"),
             ("snorfle", "snˈɔɹfᵊl"),
             ("gleep", "ɡlˈip"),
             ("nation", "nˈAʃᵊn"),
             ("grpc", "ʤˌiˌɑɹpˌisˈi"),
-            ("x = 2", "ˈɛks ˈikwᵊlz tˈu"),
+            ("nginx", "ˌɛnʤˌiˌIˌɛnˈɛks"),
         ] {
-            assert_eq!(us(word), phonemes, "{word}");
+            assert_eq!(localized(&read_word(word), Variant::American), phonemes, "{word}");
         }
-        assert_eq!(read("zorblar", Variant::British).unwrap(), "zˈɔːblə");
-        assert_eq!(read("日本", Variant::American), None);
-        assert_eq!(read("[]", Variant::American).as_deref(), Some(""));
+        assert_eq!(localized(&read_word("zorblar"), Variant::British), "zˈɔːblə");
     }
 }

@@ -5,14 +5,16 @@
 
 mod espeak;
 mod letters;
+mod names;
 mod phonemizer;
+mod spelling;
 
 use std::path::Path;
 
 pub use self::{
     espeak::{EspeakLibrary, EspeakProgram},
-    letters::LetterRules,
     phonemizer::{Phonemizer, phonemize},
+    spelling::LetterRules,
 };
 
 use super::{G2pError, Variant};
@@ -25,9 +27,10 @@ pub trait Fallback: Send + Sync {
     /// Name for logs.
     fn name(&self) -> &str;
 
-    /// Whether pieces that are written together ("9:30", "v2.txt") are handed over as a whole as soon as one of them is unknown, which is what
-    /// the reference does; else only the unknown piece is.
-    fn wants_whole_groups(&self) -> bool {
+    /// Whether `text`, pieces that are written together ("9:30", "we'd've") of which one is unknown, is handed over as a whole, which is what the
+    /// reference does; else only the unknown piece is.
+    fn wants_whole(&self, text: &str) -> bool {
+        let _ = text;
         true
     }
 }

@@ -51,7 +51,8 @@ pub fn phonemize(phonemizer: &dyn Phonemizer, language: &str, text: &str) -> Opt
     let runs = mark_runs(text);
     let mut out = String::new();
     let mut at = 0;
-    for run in runs.iter().cloned().chain([text.len()..text.len()]) {
+    let end = text.len()..text.len();
+    for run in runs.into_iter().chain(std::iter::once(end)) {
         let part = &text[at..run.start];
         if !part.is_empty() {
             let spoken = words(&phonemizer.speak(language, part)?);

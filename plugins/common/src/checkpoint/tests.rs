@@ -1,0 +1,164 @@
+//! Readers against files made here: whole, cut short, and crafted to mislead.
+
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use serde_json::json;
+use zip::write::SimpleFileOptions;
+use zip::{CompressionMethod, ZipWriter};
+
+use super::{CheckpointError, DType, Tensors};
+
+/// A folder of its own for each test.
+fn folder(name: &str) -> PathBuf {
+    let dir = std::env::temp_dir().join(format!("syrinx-checkpoint-{}-{name}", std::process::id()));
+    fs::create_dir_all(&dir).unwrap();
+    dir
+}
+
+fn safetensors_bytes(header: &serde_json::Value, data: &[u8]) -> Vec<u8> {
+    let header = header.to_string();
+    [&(header.len() as u64).to_le_bytes(), header.as_bytes(), data].concat()
+}
+
+#[test]
+fn safetensors_and_shards() {
+    let dir = folder("safetensors");
+    let one = safetensors_bytes(
+        &json!({"a": {"dtype": "F16", "shape": [2], "data_offsets": [0, 4]}}),
+        &[0x00, 0x3c, 0x00, 0xc0],
+    );
+    let two = safetensors_bytes(&json!({"b": {"dtype": "BF16", "shape": [1], "data_offsets": [0, 2]}}), &[0x80, 0x3f]);
+    fs::write(dir.join("one"), &one).unwrap();
+    fs::write(dir.join("two"), two).unwrap();
+    let index = dir.join("index.json");
+    fs::write(&index, json!({"weight_map": {"a": "one", "b": "two"}}).to_string()).unwrap();
+    let tensors = Tensors::safetensors_index(&index).unwrap();
+    assert_eq!(tensors.get("a").unwrap().to_f32().unwrap(), [1.0, -2.0]);
+    assert_eq!(tensors.get("b").unwrap().to_f32().unwrap(), [1.0]);
+    assert_eq!(tensors.get("b").unwrap().dtype(), DType::BF16);
+    assert!(matches!(tensors.get("c"), Err(CheckpointError::Missing { .. })));
+
+    fs::write(&index, json!({"weight_map": {"a": "../one"}}).to_string()).unwrap();
+    assert!(Tensors::safetensors_index(&index).is_err(), "an index names files beside it only");
+    for length in [0, 4, 9, one.len() - 1] {
+        fs::write(dir.join("cut"), &one[..length]).unwrap();
+        assert!(Tensors::safetensors(&[dir.join("cut")]).is_err());
+    }
+    fs::remove_dir_all(dir).unwrap();
+}
+
+fn ct2_string(text: &str) -> Vec<u8> {
+    [&((text.len() + 1) as u16).to_le_bytes(), text.as_bytes(), &[0]].concat()
+}
+
+fn ct2_bytes(version: u32, dims: &[u32], bytes: u32) -> Vec<u8> {
+    let mut file = version.to_le_bytes().to_vec();
+    file.extend(ct2_string("WhisperSpec"));
+    file.extend(3_u32.to_le_bytes());
+    file.extend(1_u32.to_le_bytes());
+    file.extend(ct2_string("w"));
+    file.push(dims.len() as u8);
+    dims.iter().for_each(|size| file.extend(size.to_le_bytes()));
+    file.push(2); // int16
+    file.extend(bytes.to_le_bytes());
+    file.extend([1, 0, 0xff, 0xff]);
+    file.extend(1_u32.to_le_bytes());
+    file.extend(ct2_string("alias"));
+    file.extend(ct2_string("w"));
+    file
+}
+
+#[test]
+fn ctranslate2_models() {
+    let dir = folder("ctranslate2");
+    let path = dir.join("model.bin");
+    let read = |bytes: &[u8]| {
+        fs::write(&path, bytes).unwrap();
+        Tensors::ctranslate2(&path)
+    };
+    let whole = ct2_bytes(6, &[2], 4);
+    assert_eq!(read(&whole).unwrap().get("alias").unwrap().to_i64().unwrap(), [1, -1]);
+    for length in 0..whole.len() {
+        assert!(read(&whole[..length]).is_err(), "cut to {length} bytes");
+    }
+    assert!(read(&[&whole[..], &[0]].concat()).is_err(), "something is left over");
+    assert!(read(&ct2_bytes(3, &[2], 4)).is_err(), "too old");
+    assert!(read(&ct2_bytes(6, &[3], 4)).is_err(), "shape and size disagree");
+    assert!(read(&ct2_bytes(6, &[u32::MAX, u32::MAX, u32::MAX], 4)).is_err(), "an impossible shape");
+    fs::remove_dir_all(dir).unwrap();
+}
+
+/// `{"w": tensor of float32 [2, 2] with the given strides, "n": 7}`.
+fn torch_file(path: &Path, strides: [u8; 2], storage: &[u8]) {
+    let text = |text: &str| [b"X".as_slice(), &(text.len() as u32).to_le_bytes(), text.as_bytes()].concat();
+    let pickle = [
+        b"\x80\x02}(".to_vec(),
+        text("w"),
+        b"ctorch._utils\n_rebuild_tensor_v2\n((".to_vec(),
+        text("storage"),
+        b"ctorch\nFloatStorage\n".to_vec(),
+        text("0"),
+        text("cpu"),
+        b"K\x04tQK\x00K\x02K\x02\x86".to_vec(),
+        vec![b'K', strides[0], b'K', strides[1], 0x86],
+        b"\x89ccollections\nOrderedDict\n)RtR".to_vec(),
+        text("n"),
+        b"K\x07u.".to_vec(),
+    ]
+    .concat();
+    let mut zip = ZipWriter::new(fs::File::create(path).unwrap());
+    let stored = SimpleFileOptions::default().compression_method(CompressionMethod::Stored);
+    zip.start_file("x/data.pkl", stored).unwrap();
+    zip.write_all(&pickle).unwrap();
+    zip.start_file("x/data/0", stored).unwrap();
+    zip.write_all(storage).unwrap();
+    zip.finish().unwrap();
+}
+
+#[test]
+fn torch_pickles() {
+    let dir = folder("torch");
+    let path = dir.join("model.pt");
+    let storage: Vec<u8> = [1.0_f32, 2.0, 3.0, 4.0].iter().flat_map(|v| v.to_le_bytes()).collect();
+    torch_file(&path, [2, 1], &storage);
+    let tensors = Tensors::torch(&path).unwrap();
+    assert_eq!(tensors.get("w").unwrap().to_f32().unwrap(), [1.0, 2.0, 3.0, 4.0]);
+    assert_eq!(tensors.scalar("n"), Some(7.0));
+    torch_file(&path, [1, 2], &storage);
+    assert_eq!(
+        Tensors::torch(&path).unwrap().get("w").unwrap().to_f32().unwrap(),
+        [1.0, 3.0, 2.0, 4.0],
+        "a transposed view"
+    );
+    torch_file(&path, [200, 1], &storage);
+    assert!(Tensors::torch(&path).is_err(), "strides beyond the storage");
+    torch_file(&path, [2, 1], &storage[..12]);
+    assert!(Tensors::torch(&path).is_err(), "a storage that is too short");
+    fs::write(&path, b"\x80\x02}q\x00.").unwrap();
+    assert!(Tensors::torch(&path).is_err(), "the format of before torch 1.6");
+    fs::remove_dir_all(dir).unwrap();
+}
+
+#[test]
+fn malformed_pickles_are_errors() {
+    for bytes in [
+        &b""[..],
+        b"\x80",
+        b"(",
+        b"}(u.",
+        b"q\x00.",
+        b"h\x05.",
+        b"X\xff\xff\xff\xff.",
+        b"Q.",
+        b"R.",
+        b"t.",
+        b"\xfe.",
+        b"ctorch",
+    ] {
+        let _ = super::pickle::parse(bytes);
+    }
+    assert!(super::pickle::parse(b"h\x05.").is_err());
+    assert!(super::pickle::parse(b"\xfe.").is_err());
+}
