@@ -113,7 +113,8 @@ pub fn accepted(schema: &Object, property: &Value) -> String {
     if let Some(value) = property.get("const") {
         return value.to_string();
     }
-    let mut words: String = types_of(property).into_iter().filter(|name| *name != "null").collect::<Vec<_>>().join(" or ");
+    let mut words: String =
+        types_of(property).into_iter().filter(|name| *name != "null").collect::<Vec<_>>().join(" or ");
     if words.is_empty() {
         words.push_str("valid");
     }

@@ -18,7 +18,7 @@ use hyper_util::{
 };
 use metrics_exporter_prometheus::PrometheusHandle;
 use std::{
-    io,
+    io::{self, IsTerminal as _},
     path::PathBuf,
     sync::{
         Arc, OnceLock,
@@ -167,7 +167,9 @@ fn start_log(filter: &str) {
         Err(error) => (tracing_subscriber::EnvFilter::new("info"), Some(error)),
     };
     // Fails when the program around this has set up its own log, which is fine.
-    let _ = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).try_init();
+    let log =
+        tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_ansi(io::stderr().is_terminal());
+    let _ = log.try_init();
     if let Some(error) = mistake {
         tracing::warn!(%error, "the log level makes no sense; using info");
     }

@@ -45,29 +45,72 @@ impl Finding {
 
 impl Doctor {
     pub(super) fn run(self) -> Outcome {
-        let mut findings = vec![cpu(), tool("python3", &["-m", "pip", "--version"], "models and runtimes that come as Python wheels need it: install Python 3 with pip"),
-            tool("npm", &["--version"], "models that come as npm packages (Kokoro's voices) use it; without it, pip gets a private copy")];
+        let mut findings = vec![
+            cpu(),
+            tool(
+                "python3",
+                &["-m", "pip", "--version"],
+                "models and runtimes that come as Python wheels need it: install Python 3 with pip",
+            ),
+            tool(
+                "npm",
+                &["--version"],
+                "models that come as npm packages (Kokoro's voices) use it; without it, pip gets a private copy",
+            ),
+        ];
         match self.places.open() {
             Ok((catalogue, store)) => {
                 findings.push(Finding::new("home", Verdict::Ok, store.root().display().to_string(), None));
-                findings.push(Finding::new("catalogue", Verdict::Ok, format!("{} models", catalogue.models().count()), None));
-                let cached: Vec<&str> = catalogue.models().filter(|entry| store.locate(entry).is_some()).map(|entry| entry.name.as_str()).collect();
+                findings.push(Finding::new(
+                    "catalogue",
+                    Verdict::Ok,
+                    format!("{} models", catalogue.models().count()),
+                    None,
+                ));
+                let cached: Vec<&str> = catalogue
+                    .models()
+                    .filter(|entry| store.locate(entry).is_some())
+                    .map(|entry| entry.name.as_str())
+                    .collect();
                 findings.push(match cached.as_slice() {
-                    [] => Finding::new("models in the cache", Verdict::Optional, "none", Some("a launch downloads what it needs; `syrinx pull MODEL` does it beforehand")),
+                    [] => Finding::new(
+                        "models in the cache",
+                        Verdict::Optional,
+                        "none",
+                        Some("a launch downloads what it needs; `syrinx pull MODEL` does it beforehand"),
+                    ),
                     names => Finding::new("models in the cache", Verdict::Ok, names.join(", "), None),
                 });
                 for runtime in catalogue.runtimes() {
                     findings.push(match store.locate_runtime_entry(runtime).unwrap_or_default() {
                         Some(path) => Finding::new(&runtime.name, Verdict::Ok, path.display().to_string(), None),
-                        None => Finding::new(&runtime.name, Verdict::Optional, "not downloaded", Some(&format!("a launch that needs it downloads it; `syrinx pull --runtime {}` does it beforehand", runtime.name))),
+                        None => Finding::new(
+                            &runtime.name,
+                            Verdict::Optional,
+                            "not downloaded",
+                            Some(&format!(
+                                "a launch that needs it downloads it; `syrinx pull --runtime {}` does it beforehand",
+                                runtime.name
+                            )),
+                        ),
                     });
                 }
             }
-            Err(Failure(message)) => findings.push(Finding::new("catalogue", Verdict::Missing, message, Some("mend the file, or run without --catalogue"))),
+            Err(Failure(message)) => findings.push(Finding::new(
+                "catalogue",
+                Verdict::Missing,
+                message,
+                Some("mend the file, or run without --catalogue"),
+            )),
         }
         findings.extend(self.plugins.iter().map(|dir| plugin_dir(dir)));
         findings.push(match Client::new(&self.endpoint).get("/v1/models") {
-            Ok(models) => Finding::new("server", Verdict::Ok, format!("{} models running", models["data"].as_array().map_or(0, Vec::len)), None),
+            Ok(models) => Finding::new(
+                "server",
+                Verdict::Ok,
+                format!("{} models running", models["data"].as_array().map_or(0, Vec::len)),
+                None,
+            ),
             Err(Failure(message)) => Finding::new("server", Verdict::Optional, message, None),
         });
 
@@ -128,7 +171,9 @@ fn plugin_dir(dir: &Path) -> Finding {
     let what = format!("plugins in {}", dir.display());
     let files = match std::fs::read_dir(dir) {
         Ok(files) => files,
-        Err(error) => return Finding::new(&what, Verdict::Missing, error.to_string(), Some("give a directory with plugin files")),
+        Err(error) => {
+            return Finding::new(&what, Verdict::Missing, error.to_string(), Some("give a directory with plugin files"));
+        }
     };
     let verdicts: Vec<(String, Result<(), String>)> = files
         .flatten()

@@ -1,6 +1,9 @@
 //! `syrinx launch`.
 
-use super::{Endpoint, Failure, Outcome, client::{self, Client}};
+use super::{
+    Endpoint, Failure, Outcome,
+    client::{self, Client},
+};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Map, Value, json};
@@ -43,7 +46,10 @@ pub(super) struct Launch {
 impl Launch {
     pub(super) fn run(self) -> Outcome {
         let client = Client::new(&self.endpoint);
-        let name = self.model_name.or(self.model).ok_or_else(|| Failure::new("which model? Give a MODEL; `syrinx models` lists them"))?;
+        let name = self
+            .model_name
+            .or(self.model)
+            .ok_or_else(|| Failure::new("which model? Give a MODEL; `syrinx models` lists them"))?;
         let mut body = Map::new();
         body.insert("model_name".to_owned(), json!(name));
         body.insert("model_type".to_owned(), json!(self.model_type));
@@ -101,10 +107,9 @@ fn parse_options(words: &[String]) -> Result<Map<String, Value>, Failure> {
     let mut options = Map::new();
     let mut words = words.iter().peekable();
     while let Some(word) = words.next() {
-        let key = word
-            .strip_prefix("--")
-            .filter(|key| !key.is_empty())
-            .ok_or_else(|| Failure::new(format!("`{word}` is not an option: launch options are written `--key value`")))?;
+        let key = word.strip_prefix("--").filter(|key| !key.is_empty()).ok_or_else(|| {
+            Failure::new(format!("`{word}` is not an option: launch options are written `--key value`"))
+        })?;
         let (key, value) = match key.split_once('=') {
             Some((key, value)) => (key, parse_value(value)),
             None => match words.next_if(|next| !next.starts_with("--")) {

@@ -23,7 +23,14 @@ impl List {
             return Ok(());
         }
         let rows: Vec<Vec<String>> = members(&data)
-            .map(|model| vec![text(&model["id"]), text(&model["model_type"]), text(&model["model_name"]), texts(&model["model_ability"])])
+            .map(|model| {
+                vec![
+                    text(&model["id"]),
+                    text(&model["model_type"]),
+                    text(&model["model_name"]),
+                    texts(&model["model_ability"]),
+                ]
+            })
             .collect();
         table::print(&["UID", "Type", "Name", "Ability"], &rows);
         Ok(())
@@ -88,7 +95,9 @@ impl Catalogue {
         }
         let rows: Vec<Vec<String>> = rows
             .into_iter()
-            .map(|(name, family, ability, cached)| vec![name, family, if cached { "yes" } else { "no" }.to_owned(), ability])
+            .map(|(name, family, ability, cached)| {
+                vec![name, family, if cached { "yes" } else { "no" }.to_owned(), ability]
+            })
             .collect();
         table::print(&["Name", "Family", "Cached", "Ability"], &rows);
         Ok(())

@@ -44,7 +44,9 @@ impl Pull {
         runtimes.dedup();
         for name in &runtimes {
             let runtime = catalogue.runtime(name).map_err(|error| failed(&error))?;
-            let path = store.fetch_runtime_entry(&runtime, &FetchOptions::default(), &progress).map_err(|error| failed(&error))?;
+            let path = store
+                .fetch_runtime_entry(&runtime, &FetchOptions::default(), &progress)
+                .map_err(|error| failed(&error))?;
             println!("{name} {}", path.display());
         }
         Ok(())

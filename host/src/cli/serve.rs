@@ -58,7 +58,8 @@ impl Serve {
             launch: (!launch.is_empty()).then_some(launch),
             ..Overrides::default()
         };
-        let mut config = Config::load(self.config.as_deref(), flags).map_err(|error| Failure::new(error.to_string()))?;
+        let mut config =
+            Config::load(self.config.as_deref(), flags).map_err(|error| Failure::new(error.to_string()))?;
         if config.plugin_dirs.is_empty() {
             config.plugin_dirs.extend(beside_the_program());
         }

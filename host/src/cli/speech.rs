@@ -82,7 +82,8 @@ impl Speak {
             io::stdin().read_to_string(&mut input).map_err(|error| Failure::new(error.to_string()))?;
         }
         let to_stdout = self.output.as_os_str() == "-";
-        let format = self.output.extension().map_or_else(|| "wav".to_owned(), |ending| ending.to_string_lossy().into_owned());
+        let format =
+            self.output.extension().map_or_else(|| "wav".to_owned(), |ending| ending.to_string_lossy().into_owned());
         let mut body = Map::new();
         body.insert("model".to_owned(), json!(model));
         body.insert("input".to_owned(), json!(input));
@@ -101,7 +102,8 @@ impl Speak {
         } else {
             File::create(&self.output).and_then(|mut file| io::copy(&mut audio, &mut file))
         };
-        let bytes = written.map_err(|error| Failure::new(format!("cannot write {}: {error}", self.output.display())))?;
+        let bytes =
+            written.map_err(|error| Failure::new(format!("cannot write {}: {error}", self.output.display())))?;
         if !to_stdout {
             println!("{} ({bytes} bytes)", self.output.display());
         }
@@ -116,7 +118,9 @@ fn pick(client: &Client, model: Option<String>, ability: &str) -> Result<String,
     }
     let models = client.get("/v1/models")?;
     let able = |model: &&Value| {
-        model["model_ability"].as_array().is_some_and(|abilities| abilities.iter().any(|one| one.as_str() == Some(ability)))
+        model["model_ability"]
+            .as_array()
+            .is_some_and(|abilities| abilities.iter().any(|one| one.as_str() == Some(ability)))
     };
     models["data"]
         .as_array()
@@ -125,5 +129,9 @@ fn pick(client: &Client, model: Option<String>, ability: &str) -> Result<String,
         .find(able)
         .and_then(|model| model["id"].as_str())
         .map(ToOwned::to_owned)
-        .ok_or_else(|| Failure::new(format!("no model with the ability {ability} is running; launch one with `syrinx launch MODEL`")))
+        .ok_or_else(|| {
+            Failure::new(format!(
+                "no model with the ability {ability} is running; launch one with `syrinx launch MODEL`"
+            ))
+        })
 }

@@ -258,8 +258,8 @@ pub(crate) async fn render_all(request: Request, next: Next) -> Response {
     let message = match status {
         StatusCode::NOT_FOUND => format!("there is no route {method} {}", clip(&path)),
         StatusCode::METHOD_NOT_ALLOWED => {
-            let allowed = parts.headers.get(header::ALLOW).and_then(|allow| allow.to_str().ok()).unwrap_or("nothing");
-            format!("{} does not take {method}; it takes {allowed}", clip(&path))
+            // The methods that it takes are in `Allow`, which the router adds after this.
+            format!("{} does not take {method}", clip(&path))
         }
         status if status.is_server_error() => INTERNAL.to_owned(),
         // Rejections of the framework's own extractors (query strings, path encodings) say what was wrong in plain text.

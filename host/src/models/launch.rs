@@ -1,8 +1,8 @@
 //! From a request to launch to a model that serves.
 
 use super::{
-    Choice, Executor, Files, InProcess, LaunchError, LaunchProgress, ModelStatus, Models, ProvisionError, Running, Slot,
-    State, running::RunningSettings, services::Services,
+    Choice, Executor, Files, InProcess, LaunchError, LaunchProgress, ModelStatus, Models, ProvisionError, Running,
+    Slot, State, running::RunningSettings, services::Services,
 };
 use crate::{plugins::Generation, schema};
 use serde::Serialize;
@@ -67,7 +67,7 @@ impl Launch {
 pub(super) type Report = Arc<dyn Fn(&str, f64, &str) + Send + Sync>;
 
 /// Told how far a plugin is with one load: 0…1 and details.
-type LoadReport = Arc<dyn Fn(f32, &str) + Send + Sync>;
+pub(super) type LoadReport = Arc<dyn Fn(f32, &str) + Send + Sync>;
 
 /// Share of a launch's progress that downloads take.
 const DOWNLOADED: f64 = 0.8;
@@ -82,15 +82,17 @@ impl Models {
     /// When the request itself can't be met; what goes wrong later is told by [`Launch::ready`].
     pub fn launch(self: &Arc<Self>, spec: LaunchSpec) -> Result<Launch, LaunchError> {
         let catalogue = self.provision.catalogue();
-        let entry = catalogue
-            .model(&spec.model_name)
-            .map_err(|error| LaunchError::invalid("model_name", error.to_string()))?;
+        let entry =
+            catalogue.model(&spec.model_name).map_err(|error| LaunchError::invalid("model_name", error.to_string()))?;
         let plugin = self.plugins.current(&entry.plugin).ok_or_else(|| {
             let names = self.plugins.names();
             let there = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
             LaunchError::invalid(
                 "model_name",
-                format!("`{}` needs the plugin `{}`, which is not installed (installed: {there})", entry.name, entry.plugin),
+                format!(
+                    "`{}` needs the plugin `{}`, which is not installed (installed: {there})",
+                    entry.name, entry.plugin
+                ),
             )
         })?;
         if let Some(path) = spec.model_path.as_ref().filter(|path| !path.is_dir()) {
@@ -158,11 +160,8 @@ impl Models {
             .await
         };
         let result = result.unwrap_or_else(|_| Err(LaunchError::Internal("loading the model failed".to_owned())));
-        let result = if slot.cancel.is_cancelled() && result.is_ok() {
-            Err(LaunchError::Cancelled { uid: slot.uid.clone() })
-        } else {
-            result
-        };
+        let result =
+            if slot.cancel.is_cancelled() { Err(LaunchError::Cancelled { uid: slot.uid.clone() }) } else { result };
         match result {
             Ok(executors) => {
                 let settings = RunningSettings {
@@ -310,7 +309,8 @@ fn check_uid(uid: &str) -> Result<(), LaunchError> {
         format!("must have 1 to {UID_LIMIT} characters")
     } else if let Some(character) = uid.chars().find(|c| "/?#\\".contains(*c) || c.is_whitespace() || c.is_control()) {
         format!("must not contain {character:?}")
-    } else if uid.rsplit_once("-rep").is_some_and(|(_, end)| !end.is_empty() && end.chars().all(|c| c.is_ascii_digit())) {
+    } else if uid.rsplit_once("-rep").is_some_and(|(_, end)| !end.is_empty() && end.chars().all(|c| c.is_ascii_digit()))
+    {
         "must not end in `-rep` and a number, which names replicas".to_owned()
     } else {
         return Ok(());

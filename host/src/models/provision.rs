@@ -1,12 +1,12 @@
 //! Where models come from: the catalogue and the store of a server, or something smaller in a test.
 
+use crate::plugins::watch::Watch;
+use arc_swap::ArcSwap;
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
     sync::Arc,
 };
-use crate::plugins::watch::Watch;
-use arc_swap::ArcSwap;
 use syrinx_registry::{CancelToken, Catalogue, FetchError, FetchOptions, Format, ModelEntry, Progress, Store};
 
 /// Which of a model's sources a caller wants.
@@ -161,7 +161,15 @@ impl Provision for RegistryProvision {
 fn told(error: FetchError) -> ProvisionError {
     match error {
         FetchError::Cancelled => ProvisionError::Cancelled,
-        FetchError::Offline { .. } => ProvisionError::Offline(error.to_string()),
+        // The error's own text names directories of this machine, which are nothing to a client.
+        FetchError::Offline { name, needed, .. } => {
+            let sets: Vec<String> =
+                needed.iter().map(|set| format!("{} ({}): {}", set.source, set.origin, set.files.join(", "))).collect();
+            ProvisionError::Offline(format!(
+                "{name} is not stored on the server and downloads are switched off; one of these file sets is needed: {}",
+                sets.join("; ")
+            ))
+        }
         FetchError::NoSuchSource { .. } => {
             ProvisionError::Choice { field: "quantization".to_owned(), message: error.to_string() }
         }

@@ -86,7 +86,9 @@ impl Models {
             .values()
             .filter(|slot| slot.entry.plugin == plugin)
             .filter_map(|slot| match &*slot.state.borrow() {
-                State::Ready(running) if running.generation() != generation.number => Some((slot.clone(), running.clone())),
+                State::Ready(running) if running.generation() != generation.number => {
+                    Some((slot.clone(), running.clone()))
+                }
                 _ => None,
             })
             .collect();
@@ -94,9 +96,9 @@ impl Models {
             .into_iter()
             .map(|(slot, running)| {
                 let silent: Report = Arc::new(|_, _, _| ());
-                let executors = self.load_replicas(&slot, generation, &silent).map_err(|error| {
-                    PluginError::Replacement { uid: slot.uid.clone(), reason: error.to_string() }
-                })?;
+                let executors = self
+                    .load_replicas(&slot, generation, &silent)
+                    .map_err(|error| PluginError::Replacement { uid: slot.uid.clone(), reason: error.to_string() })?;
                 Ok(Replacement { running, executors })
             })
             .collect()

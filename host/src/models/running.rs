@@ -14,7 +14,9 @@ use std::{
     },
     time::Duration,
 };
-use syrinx_plugin_api::{Error, ModelCard, Object, SpeechSettings, TranscribeSettings, TranscriptEvent, host_side::WholeAudio};
+use syrinx_plugin_api::{
+    Error, ModelCard, Object, SpeechSettings, TranscribeSettings, TranscriptEvent, host_side::WholeAudio,
+};
 
 /// How busy a model is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

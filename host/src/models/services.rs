@@ -1,10 +1,7 @@
 //! What the host does for one model: the other end of `syrinx_plugin_api::Host`.
 
-use std::{
-    collections::BTreeMap,
-    path::PathBuf,
-    sync::Arc,
-};
+use super::launch::LoadReport;
+use std::{collections::BTreeMap, path::PathBuf};
 use syrinx_plugin_api::{Device, Level, MetricKind, host_side::HostServices};
 use syrinx_registry::CancelToken;
 
@@ -15,7 +12,7 @@ pub(crate) struct Services {
     pub(crate) cache_dir: PathBuf,
     pub(crate) runtimes: BTreeMap<String, PathBuf>,
     pub(crate) cancel: CancelToken,
-    pub(crate) report: Arc<dyn Fn(f32, &str) + Send + Sync>,
+    pub(crate) report: LoadReport,
 }
 
 impl HostServices for Services {

@@ -90,7 +90,8 @@ impl LaunchOptions {
             None | Some("auto" | "default" | "float32") => Ok(ComputeType::Float32),
             Some("int8" | "int8_float32") => Ok(ComputeType::Int8),
             Some(other) => {
-                let message = format!("compute_type {other:?} is not available: this build computes in \"float32\" or \"int8\"");
+                let message =
+                    format!("compute_type {other:?} is not available: this build computes in \"float32\" or \"int8\"");
                 Err(Error::invalid_input("compute_type", message))
             }
         }

@@ -215,10 +215,10 @@ impl WholeFile {
     pub fn finish(mut self) -> Result<Vec<u8>, EncodeError> {
         let Ending { mut tail, head } = self.encoder.finish()?;
         self.bytes.append(&mut tail);
-        if let Some(head) = head {
-            if let Some(begin) = self.bytes.get_mut(..head.len()) {
-                begin.copy_from_slice(&head);
-            }
+        if let Some(head) = head
+            && let Some(begin) = self.bytes.get_mut(..head.len())
+        {
+            begin.copy_from_slice(&head);
         }
         Ok(self.bytes)
     }

@@ -102,7 +102,7 @@ fn check_devices(body: &mut Object, replica: u64) -> Result<(), ApiError> {
         Some(value) if whole(&value, 0, u64::from(u32::MAX)).is_some() => Ok(()),
         Some(Value::Array(indices)) => {
             let all_whole = indices.iter().all(|index| whole(index, 0, u64::from(u32::MAX)).is_some());
-            if all_whole && indices.len() as u64 % replica == 0 {
+            if all_whole && (indices.len() as u64).is_multiple_of(replica) {
                 return Ok(());
             }
             let accepted = format!("whole numbers, as many as `replica` ({replica}) or a multiple of it");

@@ -180,7 +180,8 @@ struct Blocks {
 
 impl Blocks {
     fn new() -> Self {
-        let mut blocks = Self { literals: Vec::new(), distances: Vec::new(), symbols: 0, extra_bits: 0, start: 0, bits: 0 };
+        let mut blocks =
+            Self { literals: Vec::new(), distances: Vec::new(), symbols: 0, extra_bits: 0, start: 0, bits: 0 };
         blocks.reset(0);
         blocks
     }
@@ -454,7 +455,10 @@ mod tests {
 
     #[test]
     fn codes_of_lengths_and_distances() {
-        assert_eq!([3, 10, 11, 12, 13, 257, 258].map(length_code), [(0, 0), (7, 0), (8, 1), (8, 1), (9, 1), (27, 5), (28, 0)]);
+        assert_eq!(
+            [3, 10, 11, 12, 13, 257, 258].map(length_code),
+            [(0, 0), (7, 0), (8, 1), (8, 1), (9, 1), (27, 5), (28, 0)]
+        );
         assert_eq!([1, 4, 5, 7, 9, 32_768].map(distance_code), [(0, 0), (3, 0), (4, 1), (5, 1), (6, 2), (29, 13)]);
     }
 }

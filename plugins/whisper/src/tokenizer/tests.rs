@@ -59,10 +59,12 @@ fn special_text_in_a_prompt_is_plain_text() {
 fn vocab_json_needs_its_added_tokens() {
     let dir = scratch("added");
     let ordinary = written_tokens();
-    let vocab: serde_json::Map<_, _> = ordinary[..257].iter().enumerate().map(|(id, name)| (name.clone(), id.into())).collect();
+    let vocab: serde_json::Map<_, _> =
+        ordinary[..257].iter().enumerate().map(|(id, name)| (name.clone(), id.into())).collect();
     fs::write(dir.join("vocab.json"), serde_json::to_string(&vocab).expect("JSON")).expect("writes");
     assert!(matches!(Tokenizer::load(&dir, size(99), None), Err(TokenizerError::NoEndOfText { .. })));
-    fs::write(dir.join("added_tokens.json"), r#"{"<|endoftext|>": 257, "<|startoftranscript|>": 258}"#).expect("writes");
+    fs::write(dir.join("added_tokens.json"), r#"{"<|endoftext|>": 257, "<|startoftranscript|>": 258}"#)
+        .expect("writes");
     assert_eq!(Tokenizer::load(&dir, size(99), None).expect("loads").specials().eot, 257);
     fs::remove_dir_all(dir).expect("removes");
 }
@@ -72,7 +74,8 @@ fn broken_vocabularies_are_refused_with_the_reason() {
     let dir = scratch("broken");
     let load = |model| Tokenizer::load(&dir, model, None).err().expect("an error").to_string();
     assert!(load(size(99)).contains("tokenizer.json"));
-    fs::write(dir.join("tokenizer.json"), r#"{"model": {"vocab": {"a": 0, "<|endoftext|>": 4000000000}}}"#).expect("writes");
+    fs::write(dir.join("tokenizer.json"), r#"{"model": {"vocab": {"a": 0, "<|endoftext|>": 4000000000}}}"#)
+        .expect("writes");
     assert!(load(size(99)).contains("has no token number"));
     fs::write(dir.join("tokenizer.json"), "[1]").expect("writes");
     assert!(load(size(99)).contains("is not a vocabulary"));

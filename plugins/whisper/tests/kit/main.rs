@@ -15,7 +15,9 @@ use std::process::ExitCode;
 use syrinx_plugin_common::kits::{self, Op};
 
 fn main() -> ExitCode {
-    let ops: Vec<Op> = [audio::OPS, decode::OPS, longform::OPS, network::OPS, timing::OPS, tokenizer::OPS, vad::OPS, writers::OPS].concat();
+    let ops: Vec<Op> =
+        [audio::OPS, decode::OPS, longform::OPS, network::OPS, timing::OPS, tokenizer::OPS, vad::OPS, writers::OPS]
+            .concat();
     kits::main("whisper", &ops, INFORMATIVE)
 }
 

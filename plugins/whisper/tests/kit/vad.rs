@@ -46,7 +46,8 @@ fn timestamps(case: &Case) -> Result<Got, String> {
     let times: Vec<f64> = case.param("map_times")?;
     let map = TimeMap::new(&found);
     // Without speech there is nothing to map.
-    let mapped = |is_end| (!found.is_empty()).then(|| times.iter().map(|time| map.original(*time, is_end)).collect::<Vec<_>>());
+    let mapped =
+        |is_end| (!found.is_empty()).then(|| times.iter().map(|time| map.original(*time, is_end)).collect::<Vec<_>>());
     Ok(Got::new()
         .value("chunks", found.iter().map(|s| json!({"start": s.start, "end": s.end})).collect::<Vec<_>>())
         .value("collected", collected.collect::<Vec<_>>())
