@@ -9,11 +9,14 @@ use crate::{
     SpeechEvent, SpeechSettings, TranscribeSettings, TranscriptEvent,
 };
 use abi_stable::{
-    library::{AbiHeaderRef, LibraryError},
+    abi_stability::abi_checking::check_layout_compatibility,
+    library::{AbiHeaderRef, LibHeader, LibraryError},
     sabi_trait::TD_Opaque,
-    std_types::{ROption, RSlice, RSliceMut, RStr, RString},
+    sabi_types::{VersionNumber, VersionStrings},
+    std_types::{RBoxError, ROption, RSlice, RSliceMut, RStr, RString},
+    StableAbi as _,
 };
-use object::{Object as _, ObjectSection as _};
+use object::{Object as _, ObjectSection as _, ObjectSegment as _};
 use serde::de::DeserializeOwned;
 use std::{
     collections::BTreeMap,
@@ -121,6 +124,13 @@ pub fn check_file(path: &Path) -> Result<(), OpenError> {
             OpenError::Truncated(format!("section {}: {error}", section.name().unwrap_or("without name")))
         })?;
     }
+    for segment in file.segments() {
+        // The dynamic linker maps segments without looking whether the file is long enough.
+        let (offset, size) = segment.file_range();
+        if offset.checked_add(size).is_none_or(|end| end > data.len() as u64) {
+            return Err(OpenError::Truncated(format!("a segment of {size} bytes at {offset} goes beyond its end")));
+        }
+    }
     Ok(())
 }
 
@@ -150,7 +160,7 @@ impl PluginLibrary {
         std::mem::forget(library);
         let header = header.upgrade().map_err(|error| describe(&error, "?"))?;
         let found = header.version_strings().version.to_string();
-        let module: PluginModule_Ref = header.init_root_module().map_err(|error| describe(&error, &found))?;
+        let module = root_module(header).map_err(|error| describe(&error, &found))?;
         let create = module.create();
         Self::from_object(create())
     }
@@ -183,6 +193,25 @@ impl PluginLibrary {
     }
 }
 
+/// Checks version and layout, and gets the root module.
+///
+/// `abi_stable` takes the interface to be the older side: it may lack methods that the implementation has, not the other
+/// way round. Here that is whichever of host and plugin has the smaller minor version.
+fn root_module(header: &'static LibHeader) -> Result<PluginModule_Ref, LibraryError> {
+    let ours = VersionStrings::new(ABI_VERSION).parsed();
+    let theirs = header.version_strings().parsed();
+    let is_older = |theirs: VersionNumber, ours: VersionNumber| theirs.major == ours.major && theirs.minor < ours.minor;
+    match (theirs, ours, header.layout()) {
+        (Ok(theirs), Ok(ours), Some(layout)) if is_older(theirs, ours) => {
+            check_layout_compatibility(layout, PluginModule_Ref::LAYOUT)
+                .map_err(|errors| LibraryError::AbiInstability(RBoxError::from_fmt(&errors)))?;
+            // SAFETY: the layouts were compared on the lines above.
+            unsafe { header.init_root_module_with_unchecked_layout() }
+        }
+        _ => header.init_root_module(),
+    }
+}
+
 fn describe(error: &LibraryError, found: &str) -> OpenError {
     let expected = ABI_VERSION.to_owned();
     match error {
@@ -195,8 +224,10 @@ fn describe(error: &LibraryError, found: &str) -> OpenError {
         },
         LibraryError::AbiInstability(report) => {
             let report = report.to_string();
-            let reason = report.lines().map(str::trim).find(|line| line.contains("rror")).unwrap_or("see the log");
-            OpenError::WrongLayout { found: found.to_owned(), expected, reason: reason.to_owned() }
+            // `Error:too many fields`, `Expected:`, `9`, `Found:`, `8` on lines of their own, after pages of context.
+            let lines = report.lines().map(str::trim).skip_while(|line| !line.starts_with("Error:"));
+            let reason: Vec<_> = lines.filter(|line| !line.is_empty()).take(5).collect();
+            OpenError::WrongLayout { found: found.to_owned(), expected, reason: reason.join(" ") }
         }
         other => OpenError::Linker(other.to_string().trim().to_owned()),
     }

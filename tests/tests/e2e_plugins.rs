@@ -72,6 +72,7 @@ fn plugin_that_is_dropped_in_is_available() {
 fn plugin_is_swapped_under_load_without_a_failure() {
     let folders = BeeperFolders::default();
     folders.drop_in(&plain_beeper());
+    let second = beeper(Variant::SecondEdition).expect("it builds");
     let server = Server::start(folders.settings());
     server.launch(&json!({"model_name": "tone"}));
 
@@ -101,7 +102,7 @@ fn plugin_is_swapped_under_load_without_a_failure() {
             (low, high)
         });
         thread::sleep(Duration::from_millis(300));
-        folders.drop_in(&beeper(Variant::SecondEdition).expect("it builds"));
+        folders.drop_in(&second);
         short.join().expect("no request failed")
     });
     println!("{low} requests by the old edition, {high} by the new one");

@@ -102,7 +102,7 @@ fn every_format_is_a_valid_file_whole_and_streamed() {
                 "{what}: {}",
                 response.headers
             );
-            assert_eq!(response.header("x-sample-rate"), Some(RATE.to_string()), "{what}: {}", response.headers);
+            assert_eq!(response.header("x-sample-rate"), Some(rate.to_string()), "{what}: {}", response.headers);
             assert_eq!(response.header("content-length").is_none(), stream, "{what}: {}", response.headers);
             let file = dir.path().join(format!("{stream}.{format}"));
             fs::write(&file, &response.body).expect("writing a file");

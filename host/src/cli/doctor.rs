@@ -172,7 +172,12 @@ fn plugin_dir(dir: &Path) -> Finding {
     let files = match std::fs::read_dir(dir) {
         Ok(files) => files,
         Err(error) => {
-            return Finding::new(&what, Verdict::Missing, error.to_string(), Some("give a directory with plugin files"));
+            return Finding::new(
+                &what,
+                Verdict::Missing,
+                error.to_string(),
+                Some("give a directory with plugin files"),
+            );
         }
     };
     let verdicts: Vec<(String, Result<(), String>)> = files

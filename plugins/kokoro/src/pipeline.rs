@@ -199,7 +199,7 @@ impl Speech<'_, '_> {
     }
 
     fn push_silence(&mut self, samples: usize) -> Step {
-        const SILENCE: [f32; PUSH_SAMPLES] = [0.0; PUSH_SAMPLES];
+        static SILENCE: [f32; PUSH_SAMPLES] = [0.0; PUSH_SAMPLES];
         let mut left = samples;
         while left > 0 {
             let length = left.min(PUSH_SAMPLES);

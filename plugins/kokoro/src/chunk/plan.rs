@@ -191,7 +191,7 @@ mod tests {
     #[test]
     fn the_first_piece_is_short_and_no_piece_is_long() {
         let sentence = "wˈʌn tˈu θɹˈi fˈɔɹ fˈIv sˈɪks, sˈɛvᵊn ˈAt nˈIn tˈɛn ɪlˈɛvᵊn twˈɛlv.";
-        let text = vec![sentence; 12].join(" ");
+        let text = [sentence; 12].join(" ");
         let pieces = pieces(&text);
         assert_eq!(pieces[0], sentence);
         assert!(pieces.iter().all(|piece| piece.chars().count() <= PIECE_LIMIT));

@@ -222,7 +222,7 @@ impl Blocks {
     fn end_block(&mut self, end: usize) {
         let fixed = self.extra_bits + self.fixed_bits();
         let dynamic = self.extra_bits + self.dynamic_bits();
-        let bytes = |bits: usize| (bits + 3 + 7) / 8;
+        let bytes = |bits: usize| (bits + 3).div_ceil(8);
         let stored = end - self.start;
         if stored + 4 <= bytes(dynamic).min(bytes(fixed)) {
             self.bits = (self.bits + 3).next_multiple_of(8) + 8 * (4 + stored);

@@ -8,7 +8,7 @@ pub(super) fn american(word: &str) -> &str {
 }
 
 #[rustfmt::skip]
-const SPELLINGS: [(&str, &str); 1739] = [
+static SPELLINGS: [(&str, &str); 1739] = [
     ("accessorise", "accessorize"),
     ("accessorised", "accessorized"),
     ("accessorises", "accessorizes"),
