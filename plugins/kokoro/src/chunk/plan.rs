@@ -21,7 +21,7 @@ const FIRST_MINIMUM: usize = 12;
 /// A first sentence up to this length is not cut at a clause.
 const FIRST_SENTENCE_LIMIT: usize = 90;
 
-/// Cuts tokens into pieces. Pieces grow from one to the next (each may be up to twice as long as the one before), so
+/// Cuts tokens into pieces. Pieces grow from one to the next (each may be up to two and a half times as long as the one before), so
 /// that each is made while the one before is heard, even on a machine that is hardly faster than speech.
 #[derive(Debug)]
 pub struct Plan {
@@ -67,7 +67,7 @@ impl Plan {
 
     fn finish(&mut self, tokens: &[Token], piece: Range<usize>, pieces: &mut Vec<Range<usize>>) {
         if length(tokens, &piece) > 0 {
-            self.target = (2 * length(tokens, &piece)).clamp(self.target.min(self.full_target), self.full_target);
+            self.target = (5 * length(tokens, &piece) / 2).clamp(self.target.min(self.full_target), self.full_target);
         }
         pieces.push(piece);
     }

@@ -131,7 +131,7 @@ fn filter(case: &Case) -> Result<Got, String> {
     }
     let rows = || logits.chunks_exact(vocabulary);
     Ok(Got::new()
-        .value("argmax", rows().map(|row| search::arg_max(row)).collect::<Vec<_>>())
+        .value("argmax", rows().map(search::arg_max).collect::<Vec<_>>())
         .value("n_allowed", rows().map(|row| row.iter().filter(|v| v.is_finite()).count()).collect::<Vec<_>>())
         .f32("out.logits", &[batch, vocabulary], logits.clone()))
 }
