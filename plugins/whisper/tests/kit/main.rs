@@ -26,5 +26,4 @@ const INFORMATIVE: &[(&str, &str)] = &[
     ("hf.*", "how the transformers pipeline behaves"),
     ("xi.*", "how Xinference behaves today"),
     ("ct2.generate", "how CTranslate2's own search behaves"),
-    ("prompt.build_fw", "how faster-whisper builds prompts"),
 ];
