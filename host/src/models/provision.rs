@@ -131,12 +131,8 @@ impl Provision for RegistryProvision {
     ) -> Result<Files, ProvisionError> {
         let mut options = FetchOptions { cancel: cancel.clone(), ..FetchOptions::default() };
         if let Some(dir) = model_path {
-            let assets = entry
-                .assets
-                .iter()
-                .map(|asset| Ok((asset.name.clone(), self.store.fetch_asset(asset, &options, progress).map_err(told)?)))
-                .collect::<Result<_, _>>()?;
-            return Ok(Files { dir: dir.to_owned(), assets });
+            let files = self.store.fetch_around(entry, dir, &options, progress).map_err(told)?;
+            return Ok(Files { dir: files.dir, assets: files.assets });
         }
         options.hub.clone_from(&choice.hub);
         options.quantization.clone_from(&choice.quantization);
