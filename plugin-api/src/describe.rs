@@ -114,6 +114,8 @@ pub struct ModelCard {
     pub voice_aliases: BTreeMap<String, String>,
     /// Granularities that transcripts can have.
     pub granularities: Vec<Granularity>,
+    /// Whether segments say who speaks.
+    pub diarizes: bool,
     /// How many jobs make sense at a time. The host never runs more. At least 1.
     pub max_concurrency: usize,
     /// Whether results arrive before the job is done.

@@ -1,12 +1,13 @@
 //! What Xinference's clients ask about a cluster: here it is one process.
 
 use crate::server::App;
-use axum::{Json, Router, extract::State, routing::get};
+use axum::{Json, extract::State, routing::get};
 use serde_json::{Value, json};
 use std::sync::Arc;
+use utoipa_axum::router::OpenApiRouter;
 
-pub(super) fn routes() -> Router<Arc<App>> {
-    Router::new()
+pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
+    OpenApiRouter::new()
         .route("/v1/cluster/auth", get(auth))
         .route("/v1/cluster/version", get(version))
         .route("/v1/cluster/devices", get(devices))

@@ -2,16 +2,16 @@
 
 use crate::{metrics, server::App};
 use axum::{
-    Router,
     extract::State,
     http::header,
     response::{IntoResponse, Response},
     routing::get,
 };
 use std::sync::Arc;
+use utoipa_axum::router::OpenApiRouter;
 
-pub(super) fn routes() -> Router<Arc<App>> {
-    Router::new().route("/metrics", get(render))
+pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
+    OpenApiRouter::new().route("/metrics", get(render))
 }
 
 async fn render(State(app): State<Arc<App>>) -> Response {

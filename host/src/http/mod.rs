@@ -10,6 +10,7 @@ mod health;
 mod metrics;
 mod models;
 mod observe;
+mod openapi;
 mod request_id;
 mod sse;
 
@@ -26,16 +27,20 @@ use tower_http::{
     catch_panic::CatchPanicLayer,
     cors::{AllowHeaders, AllowOrigin, CorsLayer},
 };
+use utoipa_axum::router::OpenApiRouter;
 
 /// Everything that the server answers.
 pub fn router(app: Arc<App>) -> Router {
     let cors = cors(&app.config.cors_origins);
-    Router::new()
+    let (router, description) = OpenApiRouter::with_openapi(openapi::base())
         .merge(audio::routes())
         .merge(models::routes())
         .merge(cluster::routes())
         .merge(health::routes())
         .merge(metrics::routes())
+        .split_for_parts();
+    router
+        .merge(openapi::routes(description))
         .fallback(async || StatusCode::NOT_FOUND)
         // The last one is the outermost: what panics or is refused inside gets the common shape, then headers.
         .layer(CatchPanicLayer::custom(error::panicked))

@@ -16,15 +16,13 @@ mod voices;
 
 use super::{body::Fields, error::ApiError};
 use crate::{models::Running, server::App};
-use axum::{
-    Router,
-    routing::{get, post},
-};
+use axum::routing::{get, post};
 use std::sync::Arc;
 use syrinx_plugin_api::{Ability, ModelCard};
+use utoipa_axum::router::OpenApiRouter;
 
-pub(super) fn routes() -> Router<Arc<App>> {
-    Router::new()
+pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
+    OpenApiRouter::new()
         .route("/v1/audio/transcriptions", post(transcriptions::transcriptions))
         .route("/v1/audio/translations", post(translations::translations))
         .route("/v1/audio/speech", post(speech::speech))

@@ -9,17 +9,15 @@ mod registrations;
 
 use super::error::ApiError;
 use crate::{config::LaunchAtStart, models::LaunchSpec, server::App};
-use axum::{
-    Router,
-    routing::{get, post},
-};
+use axum::routing::{get, post};
 use std::{
     sync::Arc,
     time::{SystemTime, UNIX_EPOCH},
 };
+use utoipa_axum::router::OpenApiRouter;
 
-pub(super) fn routes() -> Router<Arc<App>> {
-    Router::new()
+pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
+    OpenApiRouter::new()
         .route("/v1/models", get(list::list).post(launch::launch))
         .route("/v1/models/instances", get(instances::list))
         .route("/v1/models/{uid}", get(list::get).delete(launch::terminate))
