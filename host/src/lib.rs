@@ -10,6 +10,7 @@
 //! 6. [`audio`] encodes samples as they arrive; [`http`] sends them.
 
 pub mod audio;
+pub mod auth;
 pub mod cli;
 pub mod config;
 pub mod http;

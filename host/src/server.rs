@@ -5,6 +5,7 @@
 //! waiting.
 
 use crate::{
+    auth::{KeyFileError, Keys},
     config::Config,
     http, metrics,
     models::{Models, RegistryProvision, Settings},
@@ -43,6 +44,8 @@ pub struct App {
     pub config: Config,
     /// Models.
     pub models: Arc<Models>,
+    /// Who may use it.
+    pub(crate) keys: Keys,
     /// Renders `/metrics`.
     pub(crate) metrics: PrometheusHandle,
     started: Instant,
@@ -94,18 +97,23 @@ pub enum ServeError {
     /// Measurements can't be set up.
     #[error("cannot set up metrics: {0}")]
     Metrics(String),
+    /// The key file can't be used.
+    #[error(transparent)]
+    Keys(#[from] KeyFileError),
 }
 
 impl App {
     /// The state of a server with these settings and models.
     ///
     /// # Errors
-    /// When the process has a recorder of measurements already that isn't ours.
+    /// When the process has a recorder of measurements already that isn't ours, or the key file can't be used.
     pub fn new(config: Config, models: Arc<Models>) -> Result<Arc<Self>, ServeError> {
         let metrics = metrics::install().map_err(|error| ServeError::Metrics(error.to_string()))?;
+        let keys = Keys::open(config.auth.clone())?;
         Ok(Arc::new(Self {
             config,
             models,
+            keys,
             metrics,
             started: Instant::now(),
             port: OnceLock::new(),
@@ -296,7 +304,8 @@ pub async fn run(listener: TcpListener, app: Arc<App>, stop: impl Future<Output 
     if let Ok(address) = listener.local_addr() {
         let _ = app.port.set(address.port());
     }
-    tracing::info!(version = env!("CARGO_PKG_VERSION"), "listening on http://{}", app.address());
+    let auth = if app.keys.is_on() { "on" } else { "off" };
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), auth, "listening on http://{}", app.address());
     let router = http::router(app.clone());
     let graceful = GracefulShutdown::new();
     let mut connections = JoinSet::new();
