@@ -14,6 +14,7 @@ pub mod auth;
 pub mod cli;
 pub mod config;
 pub mod http;
+pub mod machine;
 pub mod metrics;
 pub mod models;
 pub mod plugins;

@@ -6,8 +6,10 @@
 
 use crate::{
     auth::{KeyFileError, Keys},
-    config::Config,
-    http, metrics,
+    config::{Config, address_of},
+    http,
+    machine::Machine,
+    metrics,
     models::{Models, RegistryProvision, Settings},
     plugins::{Plugins, is_plugin_file, watch::Watch},
 };
@@ -46,6 +48,10 @@ pub struct App {
     pub models: Arc<Models>,
     /// Who may use it.
     pub(crate) keys: Keys,
+    /// The machine under it.
+    pub(crate) machine: Machine,
+    /// Requests being answered.
+    pub(crate) in_flight: http::InFlight,
     /// Renders `/metrics`.
     pub(crate) metrics: PrometheusHandle,
     started: Instant,
@@ -60,11 +66,13 @@ pub struct App {
 pub enum ServeError {
     /// Another program listens there.
     #[error(
-        "{address} is in use by another program: stop that one, or choose another port with --port (0 takes a free one)"
+        "{address} is in use by another program: stop that one, or choose another port with {flag} (0 takes a free one)"
     )]
     InUse {
         /// Where it should have listened.
         address: String,
+        /// What chooses another port.
+        flag: &'static str,
     },
     /// Can't listen there.
     #[error("cannot listen on {address}: {source}")]
@@ -114,6 +122,8 @@ impl App {
             config,
             models,
             keys,
+            machine: Machine::new(),
+            in_flight: http::InFlight::default(),
             metrics,
             started: Instant::now(),
             port: OnceLock::new(),
@@ -157,7 +167,13 @@ pub fn serve(config: Config) -> Result<(), ServeError> {
     let outcome = runtime.block_on(async {
         // First of all, so that a mistake shows before anything slow begins.
         let listener = bind(&config).await?;
+        let metrics_listener = match config.metrics_listener() {
+            Some((host, port)) => Some(bind_at(host, port, "--metrics-exporter-port").await?),
+            None => None,
+        };
         let (app, _watches) = assemble(config)?;
+        // Ends with the runtime: measurements are of interest until the last request is done.
+        metrics_listener.map(|listener| tokio::spawn(serve_metrics(listener, app.clone())));
         launch_at_start(&app);
         let (stop, skip) = (signal(), signal());
         run(listener, app, stop, skip).await;
@@ -188,11 +204,46 @@ fn start_log(filter: &str) {
 /// # Errors
 /// When that isn't possible.
 pub async fn bind(config: &Config) -> Result<TcpListener, ServeError> {
-    let address = config.address(config.port);
-    TcpListener::bind((config.host.as_str(), config.port)).await.map_err(|source| match source.kind() {
-        io::ErrorKind::AddrInUse => ServeError::InUse { address },
+    bind_at(&config.host, config.port, "--port").await
+}
+
+/// Takes a port that `flag` chooses.
+async fn bind_at(host: &str, port: u16, flag: &'static str) -> Result<TcpListener, ServeError> {
+    let address = address_of(host, port);
+    TcpListener::bind((host, port)).await.map_err(|source| match source.kind() {
+        io::ErrorKind::AddrInUse => ServeError::InUse { address, flag },
         _ => ServeError::Listen { address, source },
     })
+}
+
+/// Serves measurements apart from everything else.
+async fn serve_metrics(listener: TcpListener, app: Arc<App>) {
+    /// Scrapers are few.
+    const CONNECTIONS: usize = 16;
+    if let Ok(address) = listener.local_addr() {
+        tracing::info!("metrics on http://{address}/metrics");
+    }
+    let router = http::metrics_router(app.clone());
+    let graceful = GracefulShutdown::new();
+    let places = Arc::new(Semaphore::new(CONNECTIONS));
+    let any_origin = any_origin(&app.config);
+    while let Ok(place) = places.clone().acquire_owned().await {
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                let connection = connection(stream, router.clone(), any_origin, &graceful);
+                tokio::spawn(async move {
+                    connection.await;
+                    drop(place);
+                });
+            }
+            Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
+        }
+    }
+}
+
+/// Whether pages of any origin may read answers.
+fn any_origin(config: &Config) -> bool {
+    config.cors_origins.iter().any(|origin| origin == "*")
 }
 
 /// Opens store, catalogue and plugins. The watches must be kept.
@@ -311,6 +362,7 @@ pub async fn run(listener: TcpListener, app: Arc<App>, stop: impl Future<Output 
     let mut connections = JoinSet::new();
     let places = Arc::new(Semaphore::new(app.config.limits.connections));
     let mut stop = std::pin::pin!(stop);
+    let any_origin = any_origin(&app.config);
     loop {
         // No place, no accepting: the backlog of the operating system holds clients meanwhile.
         let accepted = async {
@@ -323,7 +375,7 @@ pub async fn run(listener: TcpListener, app: Arc<App>, stop: impl Future<Output 
         };
         match accepted {
             Ok((stream, _)) => {
-                let connection = connection(stream, router.clone(), &graceful);
+                let connection = connection(stream, router.clone(), any_origin, &graceful);
                 connections.spawn(async move {
                     connection.await;
                     drop(place);
@@ -361,13 +413,15 @@ pub async fn run(listener: TcpListener, app: Arc<App>, stop: impl Future<Output 
 fn connection(
     stream: TcpStream,
     router: Router,
+    any_origin: bool,
     graceful: &GracefulShutdown,
 ) -> impl Future<Output = ()> + Send + 'static {
     // Events of a few bytes should leave at once.
     let _ = stream.set_nodelay(true);
     let mut builder = auto::Builder::new(TokioExecutor::new()).http1_only();
     builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADERS);
-    let serving = builder.serve_connection_with_upgrades(TokioIo::new(stream), TowerToHyperService::new(router));
+    let wire = TokioIo::new(http::Wire::new(stream, any_origin));
+    let serving = builder.serve_connection_with_upgrades(wire, TowerToHyperService::new(router));
     let serving = graceful.watch(serving.into_owned());
     async move {
         if let Err(error) = serving.await {

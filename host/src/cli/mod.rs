@@ -1,6 +1,7 @@
 //! The command line.
 #![allow(clippy::print_stdout)] // this is the program's face
 
+mod api_key;
 mod client;
 mod doctor;
 mod launch;
@@ -42,6 +43,8 @@ enum Command {
     Transcribe(speech::Transcribe),
     /// Speak a text into an audio file
     Speak(speech::Speak),
+    /// Make an API key, and the line that the server stores of it
+    ApiKey(api_key::ApiKey),
     /// Check this machine: what is found, what is missing, what to do
     Doctor(doctor::Doctor),
 }
@@ -106,6 +109,7 @@ pub fn main() -> ExitCode {
         Command::Plugins(command) => command.run(),
         Command::Transcribe(command) => command.run(),
         Command::Speak(command) => command.run(),
+        Command::ApiKey(command) => command.run(),
         Command::Doctor(command) => command.run(),
     };
     match outcome {
