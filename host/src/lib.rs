@@ -13,6 +13,9 @@ pub mod audio;
 pub mod auth;
 pub mod cli;
 pub mod config;
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod http;
 mod memory;
 pub mod metrics;
