@@ -65,6 +65,14 @@ pub struct Limits {
     pub job: Duration,
     /// Longest silence in the middle of a request body.
     pub upload_silence: Duration,
+    /// Longest time that a client may leave a response unread before its connection is closed.
+    pub reader_silence: Duration,
+    /// Memory in bytes for the uploads of all requests together, and for the samples that come out of them.
+    pub upload_memory: u64,
+    /// Most saved voices.
+    pub voices: usize,
+    /// Most bytes of all their samples.
+    pub voice_bytes: u64,
     /// Time that requests in flight get when the server stops.
     pub drain: Duration,
     /// Most connections at a time.
@@ -112,6 +120,10 @@ impl Default for Limits {
             threads: 0,
             job: Duration::from_secs(3600),
             upload_silence: Duration::from_secs(60),
+            reader_silence: Duration::from_secs(60),
+            upload_memory: 2 << 30,
+            voices: 1000,
+            voice_bytes: 1 << 30,
             drain: Duration::from_secs(30),
             connections: 1024,
         }
@@ -178,6 +190,14 @@ pub struct LimitOverrides {
     pub job_seconds: Option<u64>,
     /// See [`Limits::upload_silence`].
     pub upload_silence_seconds: Option<u64>,
+    /// See [`Limits::reader_silence`].
+    pub reader_silence_seconds: Option<u64>,
+    /// See [`Limits::upload_memory`].
+    pub upload_memory_bytes: Option<u64>,
+    /// See [`Limits::voices`].
+    pub voices: Option<usize>,
+    /// See [`Limits::voice_bytes`].
+    pub voice_bytes: Option<u64>,
     /// See [`Limits::drain`].
     pub drain_seconds: Option<u64>,
     /// See [`Limits::connections`].
@@ -301,6 +321,10 @@ impl Overrides {
                 threads: read.parsed("SYRINX_THREADS", WHOLE)?,
                 job_seconds: read.parsed("SYRINX_JOB_SECONDS", WHOLE)?,
                 upload_silence_seconds: read.parsed("SYRINX_UPLOAD_SILENCE_SECONDS", WHOLE)?,
+                reader_silence_seconds: read.parsed("SYRINX_READER_SILENCE_SECONDS", WHOLE)?,
+                upload_memory_bytes: read.parsed("SYRINX_UPLOAD_MEMORY_BYTES", WHOLE)?,
+                voices: read.parsed("SYRINX_VOICES", WHOLE)?,
+                voice_bytes: read.parsed("SYRINX_VOICE_BYTES", WHOLE)?,
                 drain_seconds: read.parsed("SYRINX_DRAIN_SECONDS", WHOLE)?,
                 connections: read.parsed("SYRINX_MAX_CONNECTIONS", WHOLE)?,
             },
@@ -391,6 +415,10 @@ impl Config {
         set(&mut limits.threads, layer.threads);
         set(&mut limits.job, seconds(layer.job_seconds));
         set(&mut limits.upload_silence, seconds(layer.upload_silence_seconds));
+        set(&mut limits.reader_silence, seconds(layer.reader_silence_seconds));
+        set(&mut limits.upload_memory, layer.upload_memory_bytes);
+        set(&mut limits.voices, layer.voices);
+        set(&mut limits.voice_bytes, layer.voice_bytes);
         set(&mut limits.drain, seconds(layer.drain_seconds));
         set(&mut limits.connections, layer.connections);
     }
@@ -414,8 +442,12 @@ impl Config {
         if limits.connections == 0 {
             return wrong("limits.connections", &limits.connections, "at least 1");
         }
-        if limits.upload_silence.is_zero() || limits.job.is_zero() {
-            return wrong("limits.job_seconds and limits.upload_silence_seconds", &0, "at least 1");
+        if limits.upload_silence.is_zero() || limits.reader_silence.is_zero() || limits.job.is_zero() {
+            let names = "limits.job_seconds, limits.upload_silence_seconds and limits.reader_silence_seconds";
+            return wrong(names, &0, "at least 1");
+        }
+        if limits.upload_memory < limits.body_bytes {
+            return wrong("limits.upload_memory_bytes", &limits.upload_memory, "at least limits.body_bytes");
         }
         if self.host.trim().is_empty() {
             return wrong("host", &"empty", "an address or a name");

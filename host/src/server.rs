@@ -9,9 +9,12 @@ use crate::{
     config::{Config, address_of},
     http,
     machine::Machine,
+    memory::Memory,
     metrics,
     models::{Models, RegistryProvision, Settings},
     plugins::{Plugins, is_plugin_file, watch::Watch},
+    stall::ImpatientWriter,
+    voices::{Quota, Voices},
 };
 use axum::Router;
 use hyper_util::{
@@ -22,7 +25,7 @@ use hyper_util::{
 use metrics_exporter_prometheus::PrometheusHandle;
 use std::{
     io::{self, IsTerminal as _},
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{
         Arc, OnceLock,
         atomic::{AtomicBool, AtomicUsize, Ordering},
@@ -52,6 +55,10 @@ pub struct App {
     pub(crate) machine: Machine,
     /// Requests being answered.
     pub(crate) in_flight: http::InFlight,
+    /// Voices that people have saved.
+    pub(crate) voices: Arc<Voices>,
+    /// Memory for uploads.
+    pub(crate) memory: Memory,
     /// Renders `/metrics`.
     pub(crate) metrics: PrometheusHandle,
     started: Instant,
@@ -102,6 +109,9 @@ pub enum ServeError {
     /// The runtime can't be set up.
     #[error("cannot start: {0}")]
     Runtime(io::Error),
+    /// Saved voices can't be read.
+    #[error("the place for saved voices can't be used: {0}")]
+    Voices(io::Error),
     /// Measurements can't be set up.
     #[error("cannot set up metrics: {0}")]
     Metrics(String),
@@ -111,11 +121,15 @@ pub enum ServeError {
 }
 
 impl App {
-    /// The state of a server with these settings and models.
+    /// The state of a server with these settings and models, which keeps what it saves under `home`.
     ///
     /// # Errors
-    /// When the process has a recorder of measurements already that isn't ours, or the key file can't be used.
-    pub fn new(config: Config, models: Arc<Models>) -> Result<Arc<Self>, ServeError> {
+    /// When `home` or the key file can't be used, and when the process has a recorder of measurements already that isn't
+    /// ours.
+    pub fn new(config: Config, models: Arc<Models>, home: &Path) -> Result<Arc<Self>, ServeError> {
+        let quota = Quota { count: config.limits.voices, bytes: config.limits.voice_bytes };
+        let voices = Voices::open(&home.join("voices"), quota).map_err(ServeError::Voices)?;
+        let memory = Memory::new(config.limits.upload_memory);
         let metrics = metrics::install().map_err(|error| ServeError::Metrics(error.to_string()))?;
         let keys = Keys::open(config.auth.clone())?;
         Ok(Arc::new(Self {
@@ -124,6 +138,8 @@ impl App {
             keys,
             machine: Machine::new(),
             in_flight: http::InFlight::default(),
+            voices: Arc::new(voices),
+            memory,
             metrics,
             started: Instant::now(),
             port: OnceLock::new(),
@@ -135,6 +151,11 @@ impl App {
     /// Where clients find this server, as `host:port`.
     pub fn address(&self) -> String {
         self.config.address(self.port.get().copied().unwrap_or(self.config.port))
+    }
+
+    /// Bytes that uploads and the samples of them take at the moment.
+    pub fn upload_bytes(&self) -> u64 {
+        self.memory.used()
     }
 
     /// How long it has been running.
@@ -226,11 +247,10 @@ async fn serve_metrics(listener: TcpListener, app: Arc<App>) {
     let router = http::metrics_router(app.clone());
     let graceful = GracefulShutdown::new();
     let places = Arc::new(Semaphore::new(CONNECTIONS));
-    let any_origin = any_origin(&app.config);
     while let Ok(place) = places.clone().acquire_owned().await {
         match listener.accept().await {
             Ok((stream, _)) => {
-                let connection = connection(stream, router.clone(), any_origin, &graceful);
+                let connection = connection(stream, router.clone(), &graceful, &app.config);
                 tokio::spawn(async move {
                     connection.await;
                     drop(place);
@@ -239,11 +259,6 @@ async fn serve_metrics(listener: TcpListener, app: Arc<App>) {
             Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
         }
     }
-}
-
-/// Whether pages of any origin may read answers.
-fn any_origin(config: &Config) -> bool {
-    config.cors_origins.iter().any(|origin| origin == "*")
 }
 
 /// Opens store, catalogue and plugins. The watches must be kept.
@@ -260,7 +275,7 @@ fn assemble(config: Config) -> Result<(Arc<App>, Vec<Watch>), ServeError> {
         job_deadline: config.limits.job,
     };
     let models = Models::new(plugins, provision.clone(), settings);
-    let app = App::new(config, models)?;
+    let app = App::new(config, models, store.root())?;
     load_plugins(&app)?;
     let watches = [
         watch(&app.config.plugin_dirs, |dirs| {
@@ -362,7 +377,6 @@ pub async fn run(listener: TcpListener, app: Arc<App>, stop: impl Future<Output 
     let mut connections = JoinSet::new();
     let places = Arc::new(Semaphore::new(app.config.limits.connections));
     let mut stop = std::pin::pin!(stop);
-    let any_origin = any_origin(&app.config);
     loop {
         // No place, no accepting: the backlog of the operating system holds clients meanwhile.
         let accepted = async {
@@ -375,7 +389,7 @@ pub async fn run(listener: TcpListener, app: Arc<App>, stop: impl Future<Output 
         };
         match accepted {
             Ok((stream, _)) => {
-                let connection = connection(stream, router.clone(), any_origin, &graceful);
+                let connection = connection(stream, router.clone(), &graceful, &app.config);
                 connections.spawn(async move {
                     connection.await;
                     drop(place);
@@ -413,15 +427,16 @@ pub async fn run(listener: TcpListener, app: Arc<App>, stop: impl Future<Output 
 fn connection(
     stream: TcpStream,
     router: Router,
-    any_origin: bool,
     graceful: &GracefulShutdown,
+    config: &Config,
 ) -> impl Future<Output = ()> + Send + 'static {
     // Events of a few bytes should leave at once.
     let _ = stream.set_nodelay(true);
     let mut builder = auto::Builder::new(TokioExecutor::new()).http1_only();
     builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADERS);
-    let wire = TokioIo::new(http::Wire::new(stream, any_origin));
-    let serving = builder.serve_connection_with_upgrades(wire, TowerToHyperService::new(router));
+    let any_origin = config.cors_origins.iter().any(|origin| origin == "*");
+    let stream = http::Wire::new(ImpatientWriter::new(stream, config.limits.reader_silence), any_origin);
+    let serving = builder.serve_connection_with_upgrades(TokioIo::new(stream), TowerToHyperService::new(router));
     let serving = graceful.watch(serving.into_owned());
     async move {
         if let Err(error) = serving.await {

@@ -21,6 +21,17 @@ pub(crate) use in_flight::InFlight;
 pub(crate) use models::launch_at_start;
 pub(crate) use wire::Wire;
 
+/// What the fuzzing door shows of this module.
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzzed {
+    pub(crate) use super::{
+        audio::voice,
+        body::{Fields, Item, Upload, base64_text, json_lenient, multipart, object},
+        error::ApiError,
+        models::launch_request,
+    };
+}
+
 use crate::server::App;
 use axum::{
     Router,

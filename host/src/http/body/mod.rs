@@ -1,12 +1,14 @@
 //! Request bodies. Dialects end here: what comes out is [`Fields`], whether it was JSON, careless JSON or a form.
 
-mod base64_text;
+pub(crate) mod base64_text;
 mod fields;
-mod json_lenient;
-mod multipart;
+pub(crate) mod json_lenient;
+pub(crate) mod multipart;
 mod read;
 
 pub(crate) use fields::{Fields, Upload, name_of_type, truth};
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) use fields::{Item, object};
 
 use crate::{
     http::error::{ApiError, clip},
