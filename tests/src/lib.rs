@@ -3,9 +3,11 @@
 //!
 //! Everything here fails by panicking with the reason: it runs in tests only.
 
+pub mod cli;
 pub mod clips;
 pub mod fixtures;
 pub mod http;
+pub mod node;
 pub mod other_rustc;
 pub mod python;
 pub mod server;
