@@ -10,11 +10,18 @@
 //! 6. [`audio`] encodes samples as they arrive; [`http`] sends them.
 
 pub mod audio;
+pub mod auth;
 pub mod cli;
 pub mod config;
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod http;
+mod memory;
 pub mod metrics;
 pub mod models;
 pub mod plugins;
 pub mod schema;
 pub mod server;
+mod stall;
+pub mod voices;

@@ -5,10 +5,15 @@
 //! waiting.
 
 use crate::{
+    auth::{KeyFileError, Keys},
     config::Config,
-    http, metrics,
+    http,
+    memory::Memory,
+    metrics,
     models::{Models, RegistryProvision, Settings},
     plugins::{Plugins, is_plugin_file, watch::Watch},
+    stall::ImpatientWriter,
+    voices::{Quota, Voices},
 };
 use axum::Router;
 use hyper_util::{
@@ -19,7 +24,7 @@ use hyper_util::{
 use metrics_exporter_prometheus::PrometheusHandle;
 use std::{
     io::{self, IsTerminal as _},
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{
         Arc, OnceLock,
         atomic::{AtomicBool, AtomicUsize, Ordering},
@@ -43,6 +48,12 @@ pub struct App {
     pub config: Config,
     /// Models.
     pub models: Arc<Models>,
+    /// Who may use it.
+    pub(crate) keys: Keys,
+    /// Voices that people have saved.
+    pub(crate) voices: Arc<Voices>,
+    /// Memory for uploads.
+    pub(crate) memory: Memory,
     /// Renders `/metrics`.
     pub(crate) metrics: PrometheusHandle,
     started: Instant,
@@ -91,21 +102,35 @@ pub enum ServeError {
     /// The runtime can't be set up.
     #[error("cannot start: {0}")]
     Runtime(io::Error),
+    /// Saved voices can't be read.
+    #[error("the place for saved voices can't be used: {0}")]
+    Voices(io::Error),
     /// Measurements can't be set up.
     #[error("cannot set up metrics: {0}")]
     Metrics(String),
+    /// The key file can't be used.
+    #[error(transparent)]
+    Keys(#[from] KeyFileError),
 }
 
 impl App {
-    /// The state of a server with these settings and models.
+    /// The state of a server with these settings and models, which keeps what it saves under `home`.
     ///
     /// # Errors
-    /// When the process has a recorder of measurements already that isn't ours.
-    pub fn new(config: Config, models: Arc<Models>) -> Result<Arc<Self>, ServeError> {
+    /// When `home` or the key file can't be used, and when the process has a recorder of measurements already that isn't
+    /// ours.
+    pub fn new(config: Config, models: Arc<Models>, home: &Path) -> Result<Arc<Self>, ServeError> {
+        let quota = Quota { count: config.limits.voices, bytes: config.limits.voice_bytes };
+        let voices = Voices::open(&home.join("voices"), quota).map_err(ServeError::Voices)?;
+        let memory = Memory::new(config.limits.upload_memory);
         let metrics = metrics::install().map_err(|error| ServeError::Metrics(error.to_string()))?;
+        let keys = Keys::open(config.auth.clone())?;
         Ok(Arc::new(Self {
             config,
             models,
+            keys,
+            voices: Arc::new(voices),
+            memory,
             metrics,
             started: Instant::now(),
             port: OnceLock::new(),
@@ -117,6 +142,11 @@ impl App {
     /// Where clients find this server, as `host:port`.
     pub fn address(&self) -> String {
         self.config.address(self.port.get().copied().unwrap_or(self.config.port))
+    }
+
+    /// Bytes that uploads and the samples of them take at the moment.
+    pub fn upload_bytes(&self) -> u64 {
+        self.memory.used()
     }
 
     /// How long it has been running.
@@ -201,7 +231,7 @@ fn assemble(config: Config) -> Result<(Arc<App>, Vec<Watch>), ServeError> {
         job_deadline: config.limits.job,
     };
     let models = Models::new(plugins, provision.clone(), settings);
-    let app = App::new(config, models)?;
+    let app = App::new(config, models, store.root())?;
     load_plugins(&app)?;
     let watches = [
         watch(&app.config.plugin_dirs, |dirs| {
@@ -296,7 +326,8 @@ pub async fn run(listener: TcpListener, app: Arc<App>, stop: impl Future<Output 
     if let Ok(address) = listener.local_addr() {
         let _ = app.port.set(address.port());
     }
-    tracing::info!(version = env!("CARGO_PKG_VERSION"), "listening on http://{}", app.address());
+    let auth = if app.keys.is_on() { "on" } else { "off" };
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), auth, "listening on http://{}", app.address());
     let router = http::router(app.clone());
     let graceful = GracefulShutdown::new();
     let mut connections = JoinSet::new();
@@ -314,7 +345,7 @@ pub async fn run(listener: TcpListener, app: Arc<App>, stop: impl Future<Output 
         };
         match accepted {
             Ok((stream, _)) => {
-                let connection = connection(stream, router.clone(), &graceful);
+                let connection = connection(stream, router.clone(), &graceful, app.config.limits.reader_silence);
                 connections.spawn(async move {
                     connection.await;
                     drop(place);
@@ -353,12 +384,14 @@ fn connection(
     stream: TcpStream,
     router: Router,
     graceful: &GracefulShutdown,
+    patience: Duration,
 ) -> impl Future<Output = ()> + Send + 'static {
     // Events of a few bytes should leave at once.
     let _ = stream.set_nodelay(true);
     let mut builder = auto::Builder::new(TokioExecutor::new()).http1_only();
     builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADERS);
-    let serving = builder.serve_connection_with_upgrades(TokioIo::new(stream), TowerToHyperService::new(router));
+    let stream = TokioIo::new(ImpatientWriter::new(stream, patience));
+    let serving = builder.serve_connection_with_upgrades(stream, TowerToHyperService::new(router));
     let serving = graceful.watch(serving.into_owned());
     async move {
         if let Err(error) = serving.await {
