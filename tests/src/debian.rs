@@ -59,8 +59,7 @@ pub fn versions(package: &str) -> Result<Vec<String>, String> {
 }
 
 fn download(wanted: &[String], into: &Path) -> Result<(), String> {
-    let plan =
-        output(Command::new("apt-get").args(["install", "--simulate", "--no-install-recommends"]).args(wanted))?;
+    let plan = output(Command::new("apt-get").args(["install", "--simulate", "--no-install-recommends"]).args(wanted))?;
     let packages: Vec<String> = plan
         .lines()
         .filter_map(|line| line.strip_prefix("Inst "))

@@ -62,7 +62,7 @@ impl Serve {
             home: self.places.home,
             plugin_dirs: some(self.plugins),
             catalogue_dirs: some(self.places.catalogue),
-            log_level: self.log_level,
+            log_level: self.log_level.map(|level| filter(&level)),
             metrics_host: self.metrics_exporter_host,
             metrics_port: self.metrics_exporter_port,
             auth: AuthOverrides { key_file: self.key_file, ..AuthOverrides::default() },
@@ -76,6 +76,15 @@ impl Serve {
             config.plugin_dirs.extend(beside_the_program());
         }
         server::serve(config).map_err(|error| Failure::new(error.to_string()))
+    }
+}
+
+/// Python's names of levels, which Xinference's users write, in the log filter's words.
+fn filter(level: &str) -> String {
+    match level.to_ascii_uppercase().as_str() {
+        "WARNING" => "warn".to_owned(),
+        "CRITICAL" | "FATAL" => "error".to_owned(),
+        _ => level.to_owned(),
     }
 }
 
