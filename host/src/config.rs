@@ -2,6 +2,7 @@
 //!
 //! [`Overrides`] is one such layer, with everything optional; [`Config`] is what comes out.
 
+use crate::auth::{self, StoredKey};
 use serde::Deserialize;
 use std::{
     collections::BTreeMap,
@@ -35,6 +36,12 @@ pub struct Config {
     pub log_level: String,
     /// Origins that browsers may call from; `*` is any.
     pub cors_origins: Vec<String>,
+    /// Address of a listener for `/metrics` alone, without a key; [`host`](Self::host) if there is only a port.
+    pub metrics_host: Option<String>,
+    /// Its port, 0 for a free one. No such listener if neither is given.
+    pub metrics_port: Option<u16>,
+    /// Who may use the server.
+    pub auth: auth::Settings,
     /// How much of what is accepted.
     pub limits: Limits,
     /// Models to launch at the start.
@@ -94,6 +101,9 @@ impl Default for Config {
             catalogue_dirs: Vec::new(),
             log_level: "info".to_owned(),
             cors_origins: vec!["*".to_owned()],
+            metrics_host: None,
+            metrics_port: None,
+            auth: auth::Settings::default(),
             limits: Limits::default(),
             launch: Vec::new(),
         }
@@ -138,10 +148,28 @@ pub struct Overrides {
     pub log_level: Option<String>,
     /// See [`Config::cors_origins`].
     pub cors_origins: Option<Vec<String>>,
+    /// See [`Config::metrics_host`].
+    pub metrics_host: Option<String>,
+    /// See [`Config::metrics_port`].
+    pub metrics_port: Option<u16>,
+    /// See [`Config::auth`].
+    pub auth: AuthOverrides,
     /// See [`Config::limits`].
     pub limits: LimitOverrides,
     /// See [`Config::launch`]. A layer that names models replaces those of the layer below.
     pub launch: Option<Vec<LaunchAtStart>>,
+}
+
+/// Who may use the server, in one layer.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct AuthOverrides {
+    /// See [`auth::Settings::keys`]. A layer that names keys replaces those of the layer below.
+    pub keys: Option<Vec<StoredKey>>,
+    /// See [`auth::Settings::key_file`].
+    pub key_file: Option<PathBuf>,
+    /// See [`auth::Settings::open_metrics`].
+    pub open_metrics: Option<bool>,
 }
 
 /// The limits of one layer. Times are in seconds.
@@ -278,6 +306,13 @@ impl Overrides {
             cors_origins: read
                 .text("SYRINX_CORS_ORIGINS")
                 .map(|list| list.split(',').map(|origin| origin.trim().to_owned()).collect()),
+            metrics_host: read.text("SYRINX_METRICS_HOST"),
+            metrics_port: read.parsed("SYRINX_METRICS_PORT", "a port, 0 to 65535")?,
+            auth: AuthOverrides {
+                keys: read.keys("SYRINX_API_KEYS")?,
+                key_file: read.text("SYRINX_KEY_FILE").map(PathBuf::from),
+                open_metrics: read.parsed("SYRINX_OPEN_METRICS", "true or false")?,
+            },
             limits: LimitOverrides {
                 body_bytes: read.parsed("SYRINX_MAX_BODY_BYTES", WHOLE)?,
                 input_characters: read.parsed("SYRINX_MAX_INPUT_CHARACTERS", WHOLE)?,
@@ -312,6 +347,18 @@ impl Variables<'_> {
             Ok(parsed) => Ok(Some(parsed)),
             Err(_) => Err(ConfigError::Environment { name: name.to_owned(), value, expected }),
         }
+    }
+
+    /// Keys between commas. A message doesn't repeat them.
+    fn keys(&self, name: &str) -> Result<Option<Vec<StoredKey>>, ConfigError> {
+        let Some(list) = self.text(name) else { return Ok(None) };
+        let keys = list.split(',').map(str::trim).filter(|key| !key.is_empty()).map(str::parse);
+        let keys = keys.collect::<Result<Vec<_>, _>>().map_err(|_| ConfigError::Environment {
+            name: name.to_owned(),
+            value: "…".to_owned(),
+            expected: "keys of visible ASCII characters, or of sha256: and 64 hexadecimal digits, with commas between",
+        })?;
+        Ok(Some(keys))
     }
 
     fn paths(&self, name: &str) -> Option<Vec<PathBuf>> {
@@ -355,6 +402,11 @@ impl Config {
         set(&mut self.log_level, layer.log_level);
         set(&mut self.cors_origins, layer.cors_origins);
         set(&mut self.launch, layer.launch);
+        self.metrics_host = layer.metrics_host.or_else(|| self.metrics_host.take());
+        self.metrics_port = layer.metrics_port.or(self.metrics_port);
+        set(&mut self.auth.keys, layer.auth.keys);
+        self.auth.key_file = layer.auth.key_file.map(expand_home).or_else(|| self.auth.key_file.take());
+        set(&mut self.auth.open_metrics, layer.auth.open_metrics);
         let (limits, layer) = (&mut self.limits, layer.limits);
         set(&mut limits.body_bytes, layer.body_bytes);
         set(&mut limits.input_characters, layer.input_characters);
@@ -403,12 +455,23 @@ impl Config {
         Ok(())
     }
 
+    /// Where to serve measurements apart from everything else: host and port, if anywhere.
+    pub fn metrics_listener(&self) -> Option<(&str, u16)> {
+        let asked = self.metrics_host.is_some() || self.metrics_port.is_some();
+        asked.then(|| (self.metrics_host.as_deref().unwrap_or(&self.host), self.metrics_port.unwrap_or(0)))
+    }
+
     /// Where clients find this server, as `host:port`, with the port that it really has.
     pub fn address(&self, port: u16) -> String {
-        match self.host.parse::<IpAddr>() {
-            Ok(IpAddr::V6(address)) => format!("[{address}]:{port}"),
-            _ => format!("{}:{port}", self.host),
-        }
+        address_of(&self.host, port)
+    }
+}
+
+/// `host:port`, with brackets where an address needs them.
+pub(crate) fn address_of(host: &str, port: u16) -> String {
+    match host.parse::<IpAddr>() {
+        Ok(IpAddr::V6(address)) => format!("[{address}]:{port}"),
+        _ => format!("{host}:{port}"),
     }
 }
 

@@ -10,8 +10,12 @@
 //! 6. [`audio`] encodes samples as they arrive; [`http`] sends them.
 
 pub mod audio;
+pub mod auth;
 pub mod cli;
 pub mod config;
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod http;
 mod memory;
 pub mod metrics;

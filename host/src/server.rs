@@ -5,6 +5,7 @@
 //! waiting.
 
 use crate::{
+    auth::{KeyFileError, Keys},
     config::Config,
     http,
     memory::Memory,
@@ -47,6 +48,8 @@ pub struct App {
     pub config: Config,
     /// Models.
     pub models: Arc<Models>,
+    /// Who may use it.
+    pub(crate) keys: Keys,
     /// Voices that people have saved.
     pub(crate) voices: Arc<Voices>,
     /// Memory for uploads.
@@ -105,21 +108,27 @@ pub enum ServeError {
     /// Measurements can't be set up.
     #[error("cannot set up metrics: {0}")]
     Metrics(String),
+    /// The key file can't be used.
+    #[error(transparent)]
+    Keys(#[from] KeyFileError),
 }
 
 impl App {
     /// The state of a server with these settings and models, which keeps what it saves under `home`.
     ///
     /// # Errors
-    /// When `home` can't be used, and when the process has a recorder of measurements already that isn't ours.
+    /// When `home` or the key file can't be used, and when the process has a recorder of measurements already that isn't
+    /// ours.
     pub fn new(config: Config, models: Arc<Models>, home: &Path) -> Result<Arc<Self>, ServeError> {
         let quota = Quota { count: config.limits.voices, bytes: config.limits.voice_bytes };
         let voices = Voices::open(&home.join("voices"), quota).map_err(ServeError::Voices)?;
         let memory = Memory::new(config.limits.upload_memory);
         let metrics = metrics::install().map_err(|error| ServeError::Metrics(error.to_string()))?;
+        let keys = Keys::open(config.auth.clone())?;
         Ok(Arc::new(Self {
             config,
             models,
+            keys,
             voices: Arc::new(voices),
             memory,
             metrics,
@@ -317,7 +326,8 @@ pub async fn run(listener: TcpListener, app: Arc<App>, stop: impl Future<Output 
     if let Ok(address) = listener.local_addr() {
         let _ = app.port.set(address.port());
     }
-    tracing::info!(version = env!("CARGO_PKG_VERSION"), "listening on http://{}", app.address());
+    let auth = if app.keys.is_on() { "on" } else { "off" };
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), auth, "listening on http://{}", app.address());
     let router = http::router(app.clone());
     let graceful = GracefulShutdown::new();
     let mut connections = JoinSet::new();

@@ -14,6 +14,7 @@ use axum::{
 use serde::Serialize;
 use std::{any::Any, borrow::Cow, fmt, time::Duration};
 use syrinx_plugin_api::{Error as PluginError, ErrorKind};
+use utoipa::ToSchema;
 
 /// The text of a failure that is nobody's business but the operator's.
 pub(crate) const INTERNAL: &str = "internal error: the server's log has the details under this response's x-request-id";
@@ -50,6 +51,11 @@ impl ApiError {
     /// 400 without a field to blame.
     pub(crate) fn bad_request(message: impl Into<String>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, message)
+    }
+
+    /// 401: a key is needed, and `message` says what is wrong with the request's.
+    pub(crate) fn unauthorized(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::UNAUTHORIZED, message).with_code("invalid_api_key")
     }
 
     /// 404.
@@ -201,19 +207,28 @@ impl From<LaunchError> for ApiError {
 }
 
 /// The JSON of an error.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = Error)]
 pub(crate) struct ErrorBody<'a> {
+    #[schema(inline)]
     pub(crate) error: OpenAiError<'a>,
+    /// The same text as `error.message`, where Xinference's clients look for it.
     detail: &'a str,
 }
 
 /// The half that OpenAI's clients read.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(crate) struct OpenAiError<'a> {
+    /// What was wrong, and what to do about it.
     message: &'a str,
+    /// `invalid_request_error`, `authentication_error`, `permission_error`, `rate_limit_error` or `server_error`.
     #[serde(rename = "type")]
     kind: &'static str,
+    /// The request field at fault.
+    #[schema(required)]
     param: Option<&'a str>,
+    /// A stable word for programs, such as `model_not_found`.
+    #[schema(required)]
     code: Option<&'static str>,
 }
 

@@ -3,6 +3,7 @@
 //! What comes in is turned into typed requests by [`body`] and the `…_request` modules; every error leaves through [`error`].
 
 mod audio;
+mod auth;
 mod body;
 mod cluster;
 mod error;
@@ -16,11 +17,23 @@ mod sse;
 
 pub(crate) use models::launch_at_start;
 
+/// What the fuzzing door shows of this module.
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzzed {
+    pub(crate) use super::{
+        audio::voice,
+        body::{Fields, Item, Upload, base64_text, json_lenient, multipart, object},
+        error::ApiError,
+        models::launch_request,
+    };
+}
+
 use crate::server::App;
 use axum::{
     Router,
+    extract::{Request, State},
     http::{HeaderName, HeaderValue, Method, StatusCode},
-    middleware::from_fn,
+    middleware::{from_fn, from_fn_with_state},
 };
 use std::{sync::Arc, time::Duration};
 use tower_http::{
@@ -35,20 +48,33 @@ pub fn router(app: Arc<App>) -> Router {
     let (router, description) = OpenApiRouter::with_openapi(openapi::base())
         .merge(audio::routes())
         .merge(models::routes())
+        .merge(auth::routes())
         .merge(cluster::routes())
         .merge(health::routes())
         .merge(metrics::routes())
         .split_for_parts();
     router
-        .merge(openapi::routes(description))
-        .fallback(async || StatusCode::NOT_FOUND)
+        .merge(openapi::routes(description, app.keys.is_on()))
+        .fallback(unknown_route)
+        .method_not_allowed_fallback(wrong_method)
         // The last one is the outermost: what panics or is refused inside gets the common shape, then headers.
+        .layer(from_fn_with_state(app.clone(), auth::guard))
         .layer(CatchPanicLayer::custom(error::panicked))
         .layer(from_fn(error::render_all))
         .layer(cors)
         .layer(from_fn(observe::observe))
         .layer(from_fn(request_id::identify))
         .with_state(app)
+}
+
+async fn unknown_route(State(app): State<Arc<App>>, request: Request) -> StatusCode {
+    body::discard(&app, request);
+    StatusCode::NOT_FOUND
+}
+
+async fn wrong_method(State(app): State<Arc<App>>, request: Request) -> StatusCode {
+    body::discard(&app, request);
+    StatusCode::METHOD_NOT_ALLOWED
 }
 
 /// Which pages of other origins may call this server, with any headers.

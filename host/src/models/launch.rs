@@ -304,11 +304,13 @@ impl Progress for DownloadProgress {
 
 /// # Errors
 /// When a uid would break URLs or Xinference's clients.
-fn check_uid(uid: &str) -> Result<(), LaunchError> {
+pub(crate) fn check_uid(uid: &str) -> Result<(), LaunchError> {
     let reason = if uid.is_empty() || uid.chars().count() > UID_LIMIT {
         format!("must have 1 to {UID_LIMIT} characters")
     } else if let Some(character) = uid.chars().find(|c| "/?#\\".contains(*c) || c.is_whitespace() || c.is_control()) {
         format!("must not contain {character:?}")
+    } else if uid == "." || uid == ".." {
+        "must not be a dot or two, which clients take out of URLs".to_owned()
     } else if uid.rsplit_once("-rep").is_some_and(|(_, end)| !end.is_empty() && end.chars().all(|c| c.is_ascii_digit()))
     {
         "must not end in `-rep` and a number, which names replicas".to_owned()
@@ -340,7 +342,7 @@ mod tests {
         for good in ["a", "whisper-base", "模型", "x-rep", "x-repa1"] {
             assert_eq!(check_uid(good), Ok(()), "{good}");
         }
-        for bad in ["", "a/b", "a b", "a?b", "a#b", "a\\b", "a\n", "x-rep0", &"x".repeat(101)] {
+        for bad in ["", ".", "..", "a/b", "a b", "a?b", "a#b", "a\\b", "a\n", "x-rep0", &"x".repeat(101)] {
             assert!(check_uid(bad).is_err(), "{bad}");
         }
     }

@@ -14,6 +14,8 @@ mod services;
 pub use error::{JobError, LaunchError, ModelError};
 pub use executor::{Executor, InProcess, Job, JobKind};
 pub use job::{Events, OwnedClip, SpeechOutput};
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) use launch::check_uid;
 pub use launch::{Launch, LaunchSpec};
 pub use provision::{Choice, Files, Provision, ProvisionError, RegistryProvision};
 pub use running::{Load, Running};

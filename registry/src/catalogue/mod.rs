@@ -14,12 +14,12 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
-pub(crate) use check::is_safe_relative;
+pub(crate) use check::{check_name, is_safe_relative};
 pub use diagnose::Problem;
 pub(crate) use diagnose::nearest;
 pub use entry::{
-    Ability, AssetEntry, FileRule, Format, HubId, Item, Join, JsonMap, ModelEntry, Origin, Package, RuntimeBuild,
-    RuntimeEntry, Sha256Digest, Source, WheelTags,
+    Ability, AssetEntry, FileRule, Format, HubId, Item, Join, JsonMap, ModelEntry, ModelVersion, Origin, Package,
+    RuntimeBuild, RuntimeEntry, Sha256Digest, Source, WheelTags,
 };
 
 use check::{Context, FileSets, unknown};
@@ -347,6 +347,12 @@ impl Catalogue {
 }
 
 fn unknown_name<'a>(what: &'static str, name: &str, known: impl Iterator<Item = &'a String>) -> UnknownName {
+    /// Nothing of this length is a misspelt name, and comparing takes time. [characters]
+    const MISSPELT: usize = 200;
+    if name.chars().nth(MISSPELT).is_some() {
+        let beginning: String = name.chars().take(MISSPELT).collect();
+        return UnknownName { what, name: format!("{beginning}…"), suggestion: None };
+    }
     UnknownName { what, name: name.to_owned(), suggestion: nearest(name, known.map(String::as_str)).map(str::to_owned) }
 }
 

@@ -16,7 +16,7 @@ mod transcript;
 mod transcription_request;
 mod transcriptions;
 mod translations;
-mod voice;
+pub(crate) mod voice;
 mod voices;
 
 use super::{body::Fields, error::ApiError};

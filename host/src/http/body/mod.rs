@@ -1,12 +1,14 @@
 //! Request bodies. Dialects end here: what comes out is [`Fields`], whether it was JSON, careless JSON or a form.
 
-mod base64_text;
+pub(crate) mod base64_text;
 mod fields;
-mod json_lenient;
-mod multipart;
+pub(crate) mod json_lenient;
+pub(crate) mod multipart;
 mod read;
 
 pub(crate) use fields::{Fields, Upload, name_of_type, truth};
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) use fields::{Item, object};
 
 use crate::{
     http::error::{ApiError, clip},
@@ -66,6 +68,12 @@ impl FromRequest<Arc<App>> for JsonObject {
             Dialect::Form => Err(unsupported(&parts.headers, "application/json")),
         }
     }
+}
+
+/// Gives a request's body up in such a way that the client gets to read the answer while it is still sending.
+pub(crate) fn discard(app: &App, request: Request) {
+    let (parts, body) = request.into_parts();
+    drop(LimitedBody::new(&parts.headers, body, limits(app, app.config.limits.body_bytes)));
 }
 
 fn limits(app: &App, bytes: u64) -> BodyLimits {

@@ -2,7 +2,7 @@
 
 mod instances;
 mod launch;
-mod launch_request;
+pub(crate) mod launch_request;
 mod list;
 mod progress;
 mod registrations;
