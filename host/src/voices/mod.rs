@@ -148,6 +148,12 @@ impl Voices {
         Ok(Self { dir: dir.to_owned(), quota, index: Mutex::new(index) })
     }
 
+    /// No voices, and no place for any.
+    #[cfg(any(test, feature = "fuzzing"))]
+    pub(crate) fn none() -> Self {
+        Self { dir: PathBuf::new(), quota: Quota { count: 0, bytes: 0 }, index: Mutex::default() }
+    }
+
     fn index(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, Arc<SavedVoice>>> {
         self.index.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -8,3 +8,4 @@ mod limits;
 mod models;
 mod speech;
 mod transcriptions;
+mod voices;

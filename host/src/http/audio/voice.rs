@@ -137,14 +137,7 @@ fn blend(given: &str, card: &ModelCard) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::voices::Quota;
     use serde_json::json;
-
-    fn nobody() -> (tempfile::TempDir, Voices) {
-        let dir = tempfile::tempdir().unwrap();
-        let voices = Voices::open(dir.path(), Quota { count: 1, bytes: 1 }).unwrap();
-        (dir, voices)
-    }
 
     fn card() -> ModelCard {
         let voices = ["af_bella", "af_sky"].map(|id| Voice { id: id.to_owned(), ..Voice::default() });
@@ -154,7 +147,7 @@ mod tests {
 
     #[test]
     fn names_aliases_and_blends() {
-        let (_dir, saved) = nobody();
+        let saved = Voices::none();
         for (given, voice) in [
             ("af_bella", "af_bella"),
             (" alloy ", "af_sky"),
@@ -170,7 +163,7 @@ mod tests {
 
     #[test]
     fn unknown_ones_are_refused_with_a_list() {
-        let (_dir, saved) = nobody();
+        let saved = Voices::none();
         for given in [
             "bella",
             "../af_bella",
@@ -191,7 +184,7 @@ mod tests {
 
     #[test]
     fn openais_names_always_work() {
-        let (_dir, saved) = nobody();
+        let saved = Voices::none();
         let voice = |id: &str, gender: &str, language: &str| Voice {
             id: id.to_owned(),
             gender: Some(gender.to_owned()),

@@ -73,7 +73,7 @@ impl FromRequest<Arc<App>> for JsonObject {
 /// Gives a request's body up in such a way that the client gets to read the answer while it is still sending.
 pub(crate) fn discard(app: &App, request: Request) {
     let (parts, body) = request.into_parts();
-    drop(LimitedBody::new(&parts.headers, body, limits(app, app.config.limits.body_bytes)));
+    drop(LimitedBody::new(&parts.headers, body, limits(app, app.config.limits.body_bytes), &app.memory));
 }
 
 fn limits(app: &App, bytes: u64) -> BodyLimits {
