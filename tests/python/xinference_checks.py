@@ -140,7 +140,7 @@ def launch_is_watched_and_cancelled(s):
         time.sleep(0.05)
     assert "slow" not in client.list_models()
     raises(RuntimeError, lambda: client.cancel_launch_model("slow"))
-    assert client.get_launch_model_progress("never") ["progress"] == 0
+    assert client.get_launch_model_progress("never")["progress"] == 0
 
 
 @check
@@ -187,8 +187,10 @@ def two_launches_of_one_uid(s):
             outcomes.append(error)
 
     threads = [threading.Thread(target=launch) for _ in range(2)]
-    [thread.start() for thread in threads]
-    [thread.join() for thread in threads]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
     assert sorted(type(outcome).__name__ for outcome in outcomes) == ["RuntimeError", "str"], outcomes
     s.client.terminate_model("twin")
 
