@@ -17,6 +17,7 @@ pub mod config;
 #[doc(hidden)]
 pub mod fuzzing;
 pub mod http;
+pub mod machine;
 mod memory;
 pub mod metrics;
 pub mod models;

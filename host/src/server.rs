@@ -6,8 +6,9 @@
 
 use crate::{
     auth::{KeyFileError, Keys},
-    config::Config,
+    config::{Config, address_of},
     http,
+    machine::Machine,
     memory::Memory,
     metrics,
     models::{Models, RegistryProvision, Settings},
@@ -50,6 +51,10 @@ pub struct App {
     pub models: Arc<Models>,
     /// Who may use it.
     pub(crate) keys: Keys,
+    /// The machine under it.
+    pub(crate) machine: Machine,
+    /// Requests being answered.
+    pub(crate) in_flight: http::InFlight,
     /// Voices that people have saved.
     pub(crate) voices: Arc<Voices>,
     /// Memory for uploads.
@@ -68,11 +73,13 @@ pub struct App {
 pub enum ServeError {
     /// Another program listens there.
     #[error(
-        "{address} is in use by another program: stop that one, or choose another port with --port (0 takes a free one)"
+        "{address} is in use by another program: stop that one, or choose another port with {flag} (0 takes a free one)"
     )]
     InUse {
         /// Where it should have listened.
         address: String,
+        /// What chooses another port.
+        flag: &'static str,
     },
     /// Can't listen there.
     #[error("cannot listen on {address}: {source}")]
@@ -129,6 +136,8 @@ impl App {
             config,
             models,
             keys,
+            machine: Machine::new(),
+            in_flight: http::InFlight::default(),
             voices: Arc::new(voices),
             memory,
             metrics,
@@ -179,7 +188,13 @@ pub fn serve(config: Config) -> Result<(), ServeError> {
     let outcome = runtime.block_on(async {
         // First of all, so that a mistake shows before anything slow begins.
         let listener = bind(&config).await?;
+        let metrics_listener = match config.metrics_listener() {
+            Some((host, port)) => Some(bind_at(host, port, "--metrics-exporter-port").await?),
+            None => None,
+        };
         let (app, _watches) = assemble(config)?;
+        // Ends with the runtime: measurements are of interest until the last request is done.
+        metrics_listener.map(|listener| tokio::spawn(serve_metrics(listener, app.clone())));
         launch_at_start(&app);
         let (stop, skip) = (signal(), signal());
         run(listener, app, stop, skip).await;
@@ -210,11 +225,40 @@ fn start_log(filter: &str) {
 /// # Errors
 /// When that isn't possible.
 pub async fn bind(config: &Config) -> Result<TcpListener, ServeError> {
-    let address = config.address(config.port);
-    TcpListener::bind((config.host.as_str(), config.port)).await.map_err(|source| match source.kind() {
-        io::ErrorKind::AddrInUse => ServeError::InUse { address },
+    bind_at(&config.host, config.port, "--port").await
+}
+
+/// Takes a port that `flag` chooses.
+async fn bind_at(host: &str, port: u16, flag: &'static str) -> Result<TcpListener, ServeError> {
+    let address = address_of(host, port);
+    TcpListener::bind((host, port)).await.map_err(|source| match source.kind() {
+        io::ErrorKind::AddrInUse => ServeError::InUse { address, flag },
         _ => ServeError::Listen { address, source },
     })
+}
+
+/// Serves measurements apart from everything else.
+async fn serve_metrics(listener: TcpListener, app: Arc<App>) {
+    /// Scrapers are few.
+    const CONNECTIONS: usize = 16;
+    if let Ok(address) = listener.local_addr() {
+        tracing::info!("metrics on http://{address}/metrics");
+    }
+    let router = http::metrics_router(app.clone());
+    let graceful = GracefulShutdown::new();
+    let places = Arc::new(Semaphore::new(CONNECTIONS));
+    while let Ok(place) = places.clone().acquire_owned().await {
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                let connection = connection(stream, router.clone(), &graceful, &app.config);
+                tokio::spawn(async move {
+                    connection.await;
+                    drop(place);
+                });
+            }
+            Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
+        }
+    }
 }
 
 /// Opens store, catalogue and plugins. The watches must be kept.
@@ -345,7 +389,7 @@ pub async fn run(listener: TcpListener, app: Arc<App>, stop: impl Future<Output 
         };
         match accepted {
             Ok((stream, _)) => {
-                let connection = connection(stream, router.clone(), &graceful, app.config.limits.reader_silence);
+                let connection = connection(stream, router.clone(), &graceful, &app.config);
                 connections.spawn(async move {
                     connection.await;
                     drop(place);
@@ -384,14 +428,15 @@ fn connection(
     stream: TcpStream,
     router: Router,
     graceful: &GracefulShutdown,
-    patience: Duration,
+    config: &Config,
 ) -> impl Future<Output = ()> + Send + 'static {
     // Events of a few bytes should leave at once.
     let _ = stream.set_nodelay(true);
     let mut builder = auto::Builder::new(TokioExecutor::new()).http1_only();
     builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADERS);
-    let stream = TokioIo::new(ImpatientWriter::new(stream, patience));
-    let serving = builder.serve_connection_with_upgrades(stream, TowerToHyperService::new(router));
+    let any_origin = config.cors_origins.iter().any(|origin| origin == "*");
+    let stream = http::Wire::new(ImpatientWriter::new(stream, config.limits.reader_silence), any_origin);
+    let serving = builder.serve_connection_with_upgrades(TokioIo::new(stream), TowerToHyperService::new(router));
     let serving = graceful.watch(serving.into_owned());
     async move {
         if let Err(error) = serving.await {

@@ -5,8 +5,10 @@
 
 pub mod cli;
 pub mod clips;
+pub mod debian;
 pub mod fixtures;
 pub mod http;
+pub mod nginx;
 pub mod node;
 pub mod other_rustc;
 pub mod python;

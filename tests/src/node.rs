@@ -28,7 +28,9 @@ fn directory() -> Option<&'static Path> {
                 return None;
             }
             let mut install = Command::new("node");
-            install.arg(workspace::tests_dir().join("node/install.mjs")).arg(workspace::target_dir().join("node/clients"));
+            install
+                .arg(workspace::tests_dir().join("node/install.mjs"))
+                .arg(workspace::target_dir().join("node/clients"));
             Some(PathBuf::from(python::text(&mut install).lines().last().expect("it prints the directory")))
         })
         .as_deref()

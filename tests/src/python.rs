@@ -15,6 +15,8 @@ pub enum Environment {
     Clients,
     /// Xinference's clients and its command line.
     Xinference,
+    /// What checks a server against its own description.
+    Conformance,
 }
 
 impl Environment {
@@ -22,12 +24,13 @@ impl Environment {
         match self {
             Self::Clients => "clients",
             Self::Xinference => "xinference",
+            Self::Conformance => "conformance",
         }
     }
 
     /// Its interpreter.
     pub fn interpreter(self) -> &'static Path {
-        static INTERPRETERS: [OnceLock<PathBuf>; 2] = [OnceLock::new(), OnceLock::new()];
+        static INTERPRETERS: [OnceLock<PathBuf>; 3] = [const { OnceLock::new() }; 3];
         INTERPRETERS[self as usize].get_or_init(|| {
             let scripts = workspace::tests_dir().join("python");
             let mut make = Command::new("python3");
@@ -59,7 +62,15 @@ pub fn run(script: &str, arguments: &[&str]) -> Value {
 
 /// The environment of a developer must not reach the clients.
 pub(crate) fn without_the_developers_settings(command: &mut Command) {
-    for name in ["OPENAI_API_KEY", "OPENAI_BASE_URL", "XINFERENCE_ENDPOINT", "HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"] {
+    for name in [
+        "OPENAI_API_KEY",
+        "OPENAI_BASE_URL",
+        "XINFERENCE_ENDPOINT",
+        "HTTP_PROXY",
+        "http_proxy",
+        "ALL_PROXY",
+        "all_proxy",
+    ] {
         command.env_remove(name);
     }
 }

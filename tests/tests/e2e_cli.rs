@@ -49,7 +49,8 @@ fn row(table: &str, first: &str) -> Vec<String> {
 fn launch_list_terminate() {
     let served = serve();
     let server = &served.server;
-    let launched = syrinx(server, "launch --concurrency 2 --model-name tone --model-type audio -u my.tone --spare {\"a\":1}");
+    let launched =
+        syrinx(server, "launch --concurrency 2 --model-name tone --model-type audio -u my.tone --spare {\"a\":1}");
     assert!(launched.err.contains("100.0%"), "{launched:?}");
     assert_eq!(launched.good().trim(), "Model uid: my.tone");
     let list = syrinx(server, "list").good();

@@ -101,8 +101,7 @@ fn readme_snippets_for_python_are_true() {
         fs::copy(clip(CLIP).path(), directory.path().join("clip.wav")).expect("copying a clip");
         let file = directory.path().join("snippet.py");
         fs::write(&file, &snippet).expect("writing a file");
-        let environment =
-            if snippet.contains("xinference") { Environment::Xinference } else { Environment::Clients };
+        let environment = if snippet.contains("xinference") { Environment::Xinference } else { Environment::Clients };
         let output = std::process::Command::new(environment.interpreter())
             .arg(&file)
             .current_dir(directory.path())

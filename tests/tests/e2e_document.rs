@@ -61,11 +61,13 @@ fn transcription_and_translation_with_audio_in_json() {
         for file in [&bare, &broken, &format!("data:audio/wav;base64,{bare}")] {
             let body = format!("{{\n  \"model\": \"whisper-large-v3\",\n  \"file\": \"{file}\",\n}}");
             let text = good(post(route, &body)).json()["text"].as_str().expect("a text").to_owned();
-            let same = good(http::post(&server().url(route)).field("model", "whisper-large-v3").file_of("file", &sound));
+            let same =
+                good(http::post(&server().url(route)).field("model", "whisper-large-v3").file_of("file", &sound));
             assert_eq!(text, same.json()["text"], "{route}");
         }
     }
-    let placeholder = post("/v1/audio/transcriptions", "{\"model\": \"whisper-large-v3\", \"file\": \"<audio bytes>\",}").run();
+    let placeholder =
+        post("/v1/audio/transcriptions", "{\"model\": \"whisper-large-v3\", \"file\": \"<audio bytes>\",}").run();
     assert_eq!((placeholder.status, placeholder.blamed().as_deref()), (400, Some("file")), "{}", placeholder.text());
 }
 
@@ -102,7 +104,10 @@ fn clips_in_every_place() {
         ("file", form()),
         ("file, emotion as file", form().file_of("emo_audio_prompt", &sound)),
         ("file, emotion by its other name", form().file_of("emo_prompt_speech", &sound)),
-        ("file, emotion in kwargs", form().field("kwargs", &json!({"emo_audio_prompt": text, "emo_alpha": 0.5}).to_string())),
+        (
+            "file, emotion in kwargs",
+            form().field("kwargs", &json!({"emo_audio_prompt": text, "emo_alpha": 0.5}).to_string()),
+        ),
         ("top level", json_body(json!({"prompt_speech": text}))),
         ("data URL", json_body(json!({"prompt_speech": format!("data:audio/wav;base64,{text}")}))),
         ("kwargs object", json_body(json!({"kwargs": {"prompt_speech": text}}))),

@@ -192,9 +192,9 @@ impl<'a> Words<'a> {
     }
 
     fn long(&self, name: &str) -> Option<&'a Arg> {
-        self.command.get_arguments().find(|arg| {
-            arg.get_long() == Some(name) || arg.get_all_aliases().is_some_and(|all| all.contains(&name))
-        })
+        self.command
+            .get_arguments()
+            .find(|arg| arg.get_long() == Some(name) || arg.get_all_aliases().is_some_and(|all| all.contains(&name)))
     }
 }
 
@@ -238,11 +238,17 @@ mod tests {
             ),
             ("syrinx launch whisper-base --compile -u x", "syrinx launch -u x whisper-base -- --compile"),
             ("syrinx launch m --a=1 --b --c 2", "syrinx launch m -- --a=1 --b --c 2"),
-            ("syrinx launch -en x -mp /m -vp p -ev K V m", "syrinx launch --model-engine x --model-path /m --virtual-env-package p --env K V m"),
+            (
+                "syrinx launch -en x -mp /m -vp p -ev K V m",
+                "syrinx launch --model-engine x --model-path /m --virtual-env-package p --env K V m",
+            ),
             ("syrinx launch --model_path /m --n-gpu none -nm", "syrinx launch --model-path /m --n-gpu none -nm"),
             ("syrinx launch m stray --a 1", "syrinx launch m -- --a 1 stray"),
             ("syrinx launch m -- --endpoint x", "syrinx launch m -- --endpoint x"),
-            ("syrinx serve -MH 127.0.0.1 -mp 9 -p 0", "syrinx serve --metrics-exporter-host 127.0.0.1 --metrics-exporter-port 9 -p 0"),
+            (
+                "syrinx serve -MH 127.0.0.1 -mp 9 -p 0",
+                "syrinx serve --metrics-exporter-host 127.0.0.1 --metrics-exporter-port 9 -p 0",
+            ),
             ("/usr/bin/xinference-local -H 0.0.0.0 -p 1", "/usr/bin/xinference-local serve -H 0.0.0.0 -p 1"),
             ("xinference-local", "xinference-local serve"),
             ("xinference -H 0.0.0.0", "xinference serve -H 0.0.0.0"),

@@ -116,7 +116,10 @@ impl Doctor {
 
         let missing = findings.iter().filter(|finding| finding.verdict == Verdict::Missing).count();
         if self.json {
-            screen::line(format_args!("{}", serde_json::to_string_pretty(&findings).map_err(|error| Failure::new(error.to_string()))?));
+            screen::line(format_args!(
+                "{}",
+                serde_json::to_string_pretty(&findings).map_err(|error| Failure::new(error.to_string()))?
+            ));
         } else {
             for finding in &findings {
                 let mark = match finding.verdict {

@@ -57,11 +57,18 @@ impl Engine {
             wanted.as_ref().is_none_or(|wanted| wanted.eq_ignore_ascii_case(given))
         };
         let mut rows = Vec::new();
-        for (engine, sets) in engines.as_object().into_iter().flatten().filter(|(name, _)| wanted(&self.model_engine, name))
+        for (engine, sets) in
+            engines.as_object().into_iter().flatten().filter(|(name, _)| wanted(&self.model_engine, name))
         {
             // Where an engine can't be used there is a text with the reason.
             if let Some(reason) = sets.as_str() {
-                rows.push(vec![self.model_name.clone(), engine.clone(), String::new(), String::new(), reason.to_owned()]);
+                rows.push(vec![
+                    self.model_name.clone(),
+                    engine.clone(),
+                    String::new(),
+                    String::new(),
+                    reason.to_owned(),
+                ]);
             }
             for set in members(sets).filter(|set| wanted(&self.model_format, &text(&set["model_format"]))) {
                 let quantizations = match &set["quantizations"] {
@@ -93,7 +100,12 @@ mod tests {
             Command::Engine(engine) => engine.rows(&engines).into_iter().map(|row| row.join("|")).collect::<Vec<_>>(),
             other => panic!("{other:?}"),
         };
-        let all = ["m|MLX|||not on this machine", "m|whisper|ctranslate2|none|", "m|whisper|ctranslate2|int8|", "m|whisper|pytorch|none|"];
+        let all = [
+            "m|MLX|||not on this machine",
+            "m|whisper|ctranslate2|none|",
+            "m|whisper|ctranslate2|int8|",
+            "m|whisper|pytorch|none|",
+        ];
         assert_eq!(rows("syrinx engine -n m"), all);
         assert_eq!(rows("syrinx engine -n m -en Whisper -q int8"), [all[2]]);
     }

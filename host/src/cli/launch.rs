@@ -184,7 +184,8 @@ impl Xinference {
     }
 
     fn gpu_idx(&self) -> Result<Option<Vec<u32>>, Failure> {
-        let indices = |text: &String| text.split(',').map(|index| index.trim().parse::<u32>()).collect::<Result<_, _>>();
+        let indices =
+            |text: &String| text.split(',').map(|index| index.trim().parse::<u32>()).collect::<Result<_, _>>();
         self.gpu_idx.as_ref().map(indices).transpose().map_err(|_| {
             let given = self.gpu_idx.as_deref().unwrap_or_default();
             Failure::new(format!("--gpu-idx is `{given}`, but must be indices with commas between, such as 0,1"))
@@ -351,7 +352,9 @@ mod tests {
     /// The request of a command line; words are separated by one blank.
     fn body(line: &str) -> Result<Value, String> {
         let words = std::iter::once("launch").chain(line.split(' ').filter(|word| !word.is_empty()));
-        match Cli::of(std::iter::once("syrinx").chain(words).map(Into::into)).map_err(|error| error.to_string())?.command
+        match Cli::of(std::iter::once("syrinx").chain(words).map(Into::into))
+            .map_err(|error| error.to_string())?
+            .command
         {
             Command::Launch(launch) => launch.body().map(Value::Object).map_err(|error| error.to_string()),
             other => Err(format!("{other:?}")),
@@ -382,7 +385,10 @@ mod tests {
             ("-n m -t LLM", json!({"model_type": "LLM"})),
             ("-n m --model_uid x --model_path /dir", json!({"model_uid": "x", "model_path": "/dir"})),
             ("-n m -mp /dir", json!({"model_path": "/dir"})),
-            ("-n m -en transformers -f pytorch -q int8", json!({"model_engine": "transformers", "model_format": "pytorch", "quantization": "int8"})),
+            (
+                "-n m -en transformers -f pytorch -q int8",
+                json!({"model_engine": "transformers", "model_format": "pytorch", "quantization": "int8"}),
+            ),
             ("-n m -s 7", json!({"model_size_in_billions": 7})),
             ("-n m --size-in-billions 1_8", json!({"model_size_in_billions": "1_8"})),
             ("-n m -r 2 --n-worker 1 --n-gpu none", json!({"replica": 2, "n_gpu": null})),
@@ -399,13 +405,22 @@ mod tests {
             // The user's document.
             ("--model-name m --model-type audio --lang_code z", json!({"lang_code": "z"})),
             ("--model-name m --model-type audio --small_models_dir /dir", json!({"small_models_dir": "/dir"})),
-            ("--model-name m --spk_model cam++ --vad_model /dir/fsmn", json!({"spk_model": "cam++", "vad_model": "/dir/fsmn"})),
+            (
+                "--model-name m --spk_model cam++ --vad_model /dir/fsmn",
+                json!({"spk_model": "cam++", "vad_model": "/dir/fsmn"}),
+            ),
             ("--compile True --model-name m --device cpu -t audio", json!({"compile": true, "device": "cpu"})),
             ("--download_hub modelscope -n m", json!({"download_hub": "modelscope"})),
             // Values.
             ("m --a None --b true --c False", json!({"a": null, "b": true, "c": false})),
-            ("m --a 3 --b -3 --c 0.5 --d 1e-3 --e +2 --f 1_000", json!({"a": 3, "b": -3, "c": 0.5, "d": 0.001, "e": 2, "f": "1_000"})),
-            ("m --a {\"b\":[1,null]} --c [1,2] --d {broken", json!({"a": {"b": [1, null]}, "c": [1, 2], "d": "{broken"})),
+            (
+                "m --a 3 --b -3 --c 0.5 --d 1e-3 --e +2 --f 1_000",
+                json!({"a": 3, "b": -3, "c": 0.5, "d": 0.001, "e": 2, "f": "1_000"}),
+            ),
+            (
+                "m --a {\"b\":[1,null]} --c [1,2] --d {broken",
+                json!({"a": {"b": [1, null]}, "c": [1, 2], "d": "{broken"}),
+            ),
             ("m --a nan --b inf --c \"quoted\" --d 007", json!({"a": "nan", "b": "inf", "c": "\"quoted\"", "d": 7})),
             ("m --compile --x=1.5 --long-name y", json!({"compile": true, "x": 1.5, "long_name": "y"})),
             ("m --request_limits 4 --wait_ready true", json!({"request_limits": 4})),

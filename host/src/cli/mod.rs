@@ -1,6 +1,7 @@
 //! The command line.
 #![allow(clippy::print_stdout)] // this is the program's face
 
+mod api_key;
 mod argv;
 mod cache;
 mod client;
@@ -62,6 +63,8 @@ enum Command {
     Transcribe(speech::Transcribe),
     /// Speak a text into an audio file
     Speak(speech::Speak),
+    /// Make an API key, and the line that the server stores of it
+    ApiKey(api_key::ApiKey),
     /// Check this machine: what is found, what is missing, what to do
     Doctor(doctor::Doctor),
     /// List what a running server can launch
@@ -169,6 +172,7 @@ pub fn main() -> ExitCode {
         Command::Plugins(command) => command.run(),
         Command::Transcribe(command) => command.run(),
         Command::Speak(command) => command.run(),
+        Command::ApiKey(command) => command.run(),
         Command::Doctor(command) => command.run(),
         Command::Registrations(command) => command.run(),
         Command::Register(command) => command.run(),
@@ -177,9 +181,10 @@ pub fn main() -> ExitCode {
         Command::RemoveCache(command) => command.run(),
         Command::Engine(command) => command.run(),
         Command::Login(command) => command.run(),
-        Command::StopCluster(_) => {
-            foreign::refuse("stop-cluster", "it is one process; end it with Ctrl-C or SIGTERM, and it finishes its work")
-        }
+        Command::StopCluster(_) => foreign::refuse(
+            "stop-cluster",
+            "it is one process; end it with Ctrl-C or SIGTERM, and it finishes its work",
+        ),
         Command::CalModelMem(_) => foreign::refuse("cal-model-mem", "it estimates no memory of text models"),
         Command::Generate(_) => foreign::refuse("generate", text_models),
         Command::Chat(_) => foreign::refuse("chat", text_models),

@@ -27,9 +27,7 @@ impl List {
             return Ok(());
         }
         let rows: Vec<Vec<String>> = members(&data)
-            .map(|model| {
-                vec![text(&model["id"]), text(&model["model_type"]), text(&model["model_name"])]
-            })
+            .map(|model| vec![text(&model["id"]), text(&model["model_type"]), text(&model["model_name"])])
             .collect();
         table::print(&["UID", "Type", "Name"], &rows);
         Ok(())

@@ -35,18 +35,34 @@ pub(super) fn is_open(path: &str) -> bool {
 
 /// Middleware: lets a request through that has a key, or needs none.
 pub(super) async fn guard(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
-    let keys = &app.keys;
     let path = request.uri().path();
-    if !keys.is_on() || is_open(path) || (path == "/metrics" && !keys.guard_metrics()) {
+    if is_open(path) || (path == "/metrics" && !app.keys.guard_metrics()) {
         return next.run(request).await;
     }
-    let message = match key(request.headers()) {
-        Some(key) if keys.accept(key) => return next.run(request).await,
-        Some(_) => "this server does not know the API key",
-        None => "this server needs an API key: send it as `Authorization: Bearer <key>` or as `x-api-key`",
-    };
-    body::discard(&app, request);
-    ApiError::unauthorized(message).into_response()
+    match check(&app, request.headers()) {
+        Ok(()) => next.run(request).await,
+        Err(error) => {
+            body::discard(&app, request);
+            error.into_response()
+        }
+    }
+}
+
+/// Whether these headers have a key, or none is needed.
+///
+/// # Errors
+/// 401.
+pub(super) fn check(app: &App, headers: &HeaderMap) -> Result<(), ApiError> {
+    if !app.keys.is_on() {
+        return Ok(());
+    }
+    match key(headers) {
+        Some(key) if app.keys.accept(key) => Ok(()),
+        Some(_) => Err(ApiError::unauthorized("this server does not know the API key")),
+        None => Err(ApiError::unauthorized(
+            "this server needs an API key: send it as `Authorization: Bearer <key>` or as `x-api-key`",
+        )),
+    }
 }
 
 /// The key of a request.

@@ -163,6 +163,9 @@ impl From<ModelError> for ApiError {
 impl From<JobError> for ApiError {
     fn from(error: JobError) -> Self {
         match error {
+            JobError::LimitReached { retry_after, .. } => {
+                Self::too_many(error.to_string(), retry_after).with_code("request_limits")
+            }
             JobError::QueueFull { retry_after, .. } => {
                 Self::too_many(error.to_string(), retry_after).with_code("queue_full")
             }

@@ -15,8 +15,9 @@ const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const LONGEST: usize = 128;
 
 /// Middleware: takes the caller's id over or makes one, and runs the request in a span that names it.
-pub(crate) async fn identify(request: Request, next: Next) -> Response {
+pub(crate) async fn identify(mut request: Request, next: Next) -> Response {
     let id = request.headers().get(&X_REQUEST_ID).filter(|id| is_usable(id)).cloned().unwrap_or_else(fresh);
+    request.headers_mut().insert(X_REQUEST_ID, id.clone());
     let span = tracing::info_span!(
         "request",
         id = id.to_str().unwrap_or_default(),
@@ -28,13 +29,18 @@ pub(crate) async fn identify(request: Request, next: Next) -> Response {
     response
 }
 
+/// The id of a request that [`identify`] has let through.
+pub(super) fn of(request: &Request) -> &str {
+    request.headers().get(&X_REQUEST_ID).and_then(|id| id.to_str().ok()).unwrap_or_default()
+}
+
 /// Whether a caller's id can go into logs and back into a header.
 fn is_usable(id: &HeaderValue) -> bool {
     (1..=LONGEST).contains(&id.len()) && id.as_bytes().iter().all(u8::is_ascii_graphic)
 }
 
 /// A new id.
-fn fresh() -> HeaderValue {
+pub(super) fn fresh() -> HeaderValue {
     let id = format!("req_{}", uuid::Uuid::new_v4().simple());
     HeaderValue::try_from(id).unwrap_or_else(|_| HeaderValue::from_static("req_unknown"))
 }

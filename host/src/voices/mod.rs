@@ -260,9 +260,7 @@ impl Voices {
             _ => error.into(),
         })?;
         let decoded = audio::decode(bytes, rate, &audio::decode::Limits::default());
-        decoded
-            .map(|decoded| decoded.samples)
-            .map_err(|source| VoiceError::Damaged { id: voice.id.clone(), source })
+        decoded.map(|decoded| decoded.samples).map_err(|source| VoiceError::Damaged { id: voice.id.clone(), source })
     }
 }
 

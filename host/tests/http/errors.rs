@@ -25,7 +25,7 @@ enum Send<'a> {
 }
 
 /// What every error must look like.
-fn check(answer: &Answer, what: &str, status: u16, param: Option<&str>) {
+pub(crate) fn check(answer: &Answer, what: &str, status: u16, param: Option<&str>) {
     assert_eq!(answer.status, status, "{what}: {}", answer.text());
     assert!(answer.header("content-type").starts_with("application/json"), "{what}: {:?}", answer.headers);
     assert!(!answer.header("x-request-id").is_empty(), "{what}: no request id");
@@ -38,6 +38,7 @@ fn check(answer: &Answer, what: &str, status: u16, param: Option<&str>) {
     assert!(body["error"].as_object().unwrap().contains_key("code"), "{what}");
     let kind = body["error"]["type"].as_str().unwrap();
     let expected = match status {
+        401 => "authentication_error",
         429 => "rate_limit_error",
         500.. => "server_error",
         _ => "invalid_request_error",

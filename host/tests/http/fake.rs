@@ -2,15 +2,10 @@
 
 use crate::client::Connection;
 use serde_json::{Value, json};
-use std::{
-    path::{Path, PathBuf},
-    sync::Arc,
-    thread,
-    time::Duration,
-};
+use std::{path::Path, sync::Arc, thread, time::Duration};
 use syrinx::{
     config::Config,
-    models::{Choice, Files, Models, Provision, ProvisionError, Settings},
+    models::{Models, RegistryProvision, Settings},
     plugins::Plugins,
     server::{self, App},
 };
@@ -19,7 +14,7 @@ use syrinx_plugin_api::{
     SpeechRequest, TranscribeRequest, TranscriptEvent, TranscriptSink, Voice, Word, export::plugin_object,
     host_side::PluginLibrary,
 };
-use syrinx_registry::{CancelToken, Catalogue, ModelEntry, Progress};
+use syrinx_registry::{Catalogue, Store, StoreConfig};
 use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle};
 
 /// Rate in Hz of what the parrot says.
@@ -41,6 +36,8 @@ impl Plugin for Parrot {
             version: "1.0.0".into(),
             launch_options: object(json!({"type": "object", "properties": {
                 "load_ms": {"type": "integer", "minimum": 0},
+                // Does not notice that the launch is cancelled.
+                "stubborn": {"type": "boolean"},
                 "fail": {"type": "string", "enum": ["input", "resources", "internal", "panic"]},
             }})),
             ..Manifest::default()
@@ -49,8 +46,9 @@ impl Plugin for Parrot {
 
     fn load(&self, request: LoadRequest, host: Host) -> Result<Box<dyn Model>, Error> {
         let wait = request.options.get("load_ms").and_then(Value::as_u64).unwrap_or(0);
+        let stubborn = request.options.get("stubborn").and_then(Value::as_bool) == Some(true);
         for step in 0..wait / 10 {
-            if host.is_cancelled() {
+            if host.is_cancelled() && !stubborn {
                 return Err(Error::internal("cancelled"));
             }
             host.progress(step as f32 / (wait / 10) as f32, "hatching");
@@ -188,11 +186,7 @@ impl Model for Bird {
     }
 }
 
-/// A catalogue of parrots that need no files.
-struct Nest {
-    catalogue: Arc<Catalogue>,
-}
-
+/// Parrots, and the directory with their seeds.
 const CATALOGUE: &str = r#"
 schema = 1
 [[model]]
@@ -202,7 +196,7 @@ plugin = "parrot"
 abilities = ["audio2text"]
 multilingual = true
 languages = ["en", "de", "zh"]
-source = [{ id = "path", item = [{ path = "/nowhere", files = ["seeds"] }] }]
+source = [{ id = "path", item = [{ path = "nest", files = ["seeds"] }] }]
 [[model]]
 name = "parrot-ears-plain"
 family = "parrot"
@@ -210,7 +204,7 @@ plugin = "parrot"
 abilities = ["audio2text"]
 multilingual = false
 languages = ["en"]
-source = [{ id = "path", item = [{ path = "/nowhere", files = ["seeds"] }] }]
+source = [{ id = "path", item = [{ path = "nest", files = ["seeds"] }] }]
 [[model]]
 name = "parrot-mouth"
 family = "parrot"
@@ -218,7 +212,7 @@ plugin = "parrot"
 abilities = ["text2audio", "text2audio_zero_shot"]
 multilingual = false
 languages = ["en"]
-source = [{ id = "path", item = [{ path = "/nowhere", files = ["seeds"] }] }]
+source = [{ id = "path", item = [{ path = "nest", files = ["seeds"] }] }]
 [[model]]
 name = "parrot-mouth-plain"
 family = "parrot"
@@ -226,28 +220,20 @@ plugin = "parrot"
 abilities = ["text2audio"]
 multilingual = false
 languages = ["en"]
-source = [{ id = "path", item = [{ path = "/nowhere", files = ["seeds"] }] }]
+source = [{ id = "path", item = [{ path = "nest", files = ["seeds"] }] }]
 "#;
 
-impl Provision for Nest {
-    fn catalogue(&self) -> Arc<Catalogue> {
-        self.catalogue.clone()
-    }
-
-    fn fetch(
-        &self,
-        _: &ModelEntry,
-        _: Option<&Path>,
-        _: &Choice,
-        _: &CancelToken,
-        _: &dyn Progress,
-    ) -> Result<Files, ProvisionError> {
-        Ok(Files::default())
-    }
-
-    fn runtime(&self, _: &str, _: &CancelToken, _: &dyn Progress) -> Result<PathBuf, ProvisionError> {
-        Err(ProvisionError::Failed("no runtimes here".to_owned()))
-    }
+/// A catalogue with the parrots, and a store without a network, in `dir`.
+pub(crate) fn nest(dir: &Path, change: impl FnOnce(&mut StoreConfig)) -> RegistryProvision {
+    std::fs::create_dir_all(dir.join("nest")).unwrap();
+    std::fs::write(dir.join("nest/seeds"), "sunflower").unwrap();
+    std::fs::write(dir.join("parrot.toml"), CATALOGUE).unwrap();
+    let mut config = StoreConfig::at(dir.join("home"));
+    config.offline = true;
+    config.hub.hf_cache = dir.join("no-cache");
+    change(&mut config);
+    let store = Arc::new(Store::open(config).unwrap());
+    RegistryProvision::new(Catalogue::load(&[dir.to_owned()]).unwrap(), store)
 }
 
 /// A running server with `parrot-ears` and `parrot-mouth` (and their plain sisters) ready.
@@ -270,8 +256,7 @@ impl Server {
         let mut config = Config { port: 0, ..Config::default() };
         config.limits.drain = Duration::from_secs(5);
         change(&mut config);
-        std::fs::write(dir.path().join("parrot.toml"), CATALOGUE).unwrap();
-        let catalogue = Arc::new(Catalogue::load(&[dir.path().to_owned()]).unwrap());
+        let provision = nest(dir.path(), |_| ());
         let library = PluginLibrary::from_object(plugin_object(|| Parrot)).unwrap();
         let plugins = Plugins::new(&dir.path().join("staging")).unwrap().with_builtin([library]);
         let settings = Settings {
@@ -280,7 +265,7 @@ impl Server {
             cache_dir: dir.path().join("cache"),
             job_deadline: config.limits.job,
         };
-        let models = Models::new(Arc::new(plugins), Arc::new(Nest { catalogue }), settings);
+        let models = Models::new(Arc::new(plugins), Arc::new(provision), settings);
         let listener: TcpListener = server::bind(&config).await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let app = App::new(config, models).unwrap();

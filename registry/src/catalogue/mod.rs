@@ -27,6 +27,11 @@ use document::{Document, SCHEMA, SchemaOnly};
 
 /// The files that come with the program, in the order they are read.
 const BUILTIN: &[(&str, &str)] = &[
+    ("<builtin>/models/chattts.toml", include_str!("../../models/chattts.toml")),
+    ("<builtin>/models/cosyvoice.toml", include_str!("../../models/cosyvoice.toml")),
+    ("<builtin>/models/fishspeech.toml", include_str!("../../models/fishspeech.toml")),
+    ("<builtin>/models/funasr.toml", include_str!("../../models/funasr.toml")),
+    ("<builtin>/models/indextts2.toml", include_str!("../../models/indextts2.toml")),
     ("<builtin>/models/kokoro.toml", include_str!("../../models/kokoro.toml")),
     ("<builtin>/models/whisper.toml", include_str!("../../models/whisper.toml")),
     ("<builtin>/runtimes/onnxruntime.toml", include_str!("../../runtimes/onnxruntime.toml")),

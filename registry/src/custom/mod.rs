@@ -66,8 +66,7 @@ impl CustomModels {
         Self { directory: directory.to_owned(), models }
     }
 
-    /// Adds a model to those over `catalogue`, which is the one of the files with all custom models. `plugins` are
-    /// installed. With `persist` it is there again after a restart.
+    /// Adds a model to those over `catalogue`, which is the one of the files. `plugins` are installed. With `persist` it is there again after a restart.
     ///
     /// # Errors
     /// Nothing is changed then.
@@ -111,13 +110,13 @@ impl CustomModels {
         Ok(true)
     }
 
-    /// `base` and all custom models. A model whose name or family doesn't fit `base` any more is left out and told to
-    /// `warn`.
-    pub fn overlay(&self, base: &Catalogue, plugins: &[String], mut warn: impl FnMut(String)) -> Catalogue {
+    /// `base` and all custom models. A model whose name `base` has taken meanwhile is left out and told to `warn`. That its
+    /// family is known has been checked when it came; the plugin may just not be loaded yet.
+    pub fn overlay(&self, base: &Catalogue, mut warn: impl FnMut(String)) -> Catalogue {
         let mut catalogue = base.clone();
         for model in self.models.values() {
             let added = model
-                .entry(base, plugins)
+                .entry(base, &[model.family().to_owned()])
                 .map_err(|error| error.to_string())
                 .and_then(|entry| catalogue.register(entry).map_err(|error| error.to_string()));
             if let Err(why) = added {
@@ -177,17 +176,17 @@ mod tests {
         let mut customs = CustomModels::open(dir.path(), quiet);
         customs.register(model("kept"), true, &base, &[]).unwrap();
         customs.register(model("gone"), false, &base, &[]).unwrap();
-        let catalogue = customs.overlay(&base, &[], quiet);
+        let catalogue = customs.overlay(&base, quiet);
         assert!(catalogue.model("kept").is_ok() && catalogue.model("gone").is_ok());
         assert!(matches!(
-            customs.register(model("kept"), true, &catalogue, &[]),
+            customs.register(model("kept"), true, &base, &[]),
             Err(RegistrationError::Taken(name)) if name == "kept"
         ));
         for taken in ["whisper-base", "whisper-base-mlx"] {
-            assert!(matches!(customs.register(model(taken), true, &catalogue, &[]), Err(RegistrationError::Taken(_))));
+            assert!(matches!(customs.register(model(taken), true, &base, &[]), Err(RegistrationError::Taken(_))));
         }
         let mut again = CustomModels::open(dir.path(), quiet);
-        let catalogue = again.overlay(&base, &[], quiet);
+        let catalogue = again.overlay(&base, quiet);
         assert!(catalogue.model("kept").is_ok() && catalogue.model("gone").is_err());
         assert!(again.unregister("kept").unwrap());
         assert!(!again.unregister("kept").unwrap());
@@ -229,7 +228,7 @@ mod tests {
         fs::write(files.path().join("mine.toml"), text).unwrap();
         let base = Catalogue::load(&[files.path().to_owned()]).unwrap();
         let mut told = Vec::new();
-        let catalogue = customs.overlay(&base, &[], |problem| told.push(problem));
+        let catalogue = customs.overlay(&base, |problem| told.push(problem));
         assert!(catalogue.model("mine").unwrap().multilingual && told.len() == 1, "{told:?}");
     }
 }

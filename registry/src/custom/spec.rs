@@ -98,6 +98,11 @@ impl CustomModel {
         &self.name
     }
 
+    /// Its family.
+    pub fn family(&self) -> &str {
+        &self.family
+    }
+
     /// The specification as it was given.
     pub fn spec(&self) -> &JsonMap {
         &self.spec

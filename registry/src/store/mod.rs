@@ -137,6 +137,11 @@ impl Store {
         self.layout.root()
     }
 
+    /// Where models that clients registered are kept; see [`CustomModels`](crate::CustomModels).
+    pub fn registrations(&self) -> PathBuf {
+        self.layout.root().join("registrations")
+    }
+
     /// The settings it was opened with.
     pub fn config(&self) -> &StoreConfig {
         &self.config
@@ -287,6 +292,20 @@ impl Store {
     /// # Errors
     /// Files can't be removed.
     pub fn delete(&self, kind: Kind, name: &str, fingerprint: &str) -> Result<bool, StoreError> {
+        self.delete_unless(kind, name, fingerprint, &CancelToken::new())
+    }
+
+    /// As [`delete`](Self::delete), but gives up waiting, with `false`, when `cancel` is set.
+    ///
+    /// # Errors
+    /// Files can't be removed.
+    pub fn delete_unless(
+        &self,
+        kind: Kind,
+        name: &str,
+        fingerprint: &str,
+        cancel: &CancelToken,
+    ) -> Result<bool, StoreError> {
         let Some(item) = self
             .list()
             .into_iter()
@@ -294,7 +313,7 @@ impl Store {
         else {
             return Ok(false);
         };
-        let _lock = self.layout.lock(&lock_name(kind, name), &CancelToken::new(), || {})?;
+        let Some(_lock) = self.layout.lock(&lock_name(kind, name), cancel, || {})? else { return Ok(false) };
         if !item.dir.exists() {
             return Ok(false);
         }

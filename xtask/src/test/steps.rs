@@ -142,6 +142,7 @@ fn provide() -> Result<Tally, String> {
     let tally = check(pull.arg("pull").args(MODELS))?;
     venv::make("clients")?;
     venv::make("xinference")?;
+    venv::make("conformance")?;
     node::install()?;
     build::place_plugins()?;
     Ok(tally)

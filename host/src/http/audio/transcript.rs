@@ -1,5 +1,6 @@
 //! A transcript as it grows, and as it is in the end.
 
+use crate::http::in_flight;
 use syrinx_plugin_api::{Segment, Task, TokenLogprob, TranscriptEvent, Word};
 
 /// Everything that a response format may want to show.
@@ -79,6 +80,7 @@ impl Growing {
                 }
             }
         }
+        in_flight::reached(segment.end / duration);
         let delta = self.join(&segment.text);
         self.transcript.segments.push(segment);
         delta
