@@ -117,7 +117,7 @@ def launches_that_cannot_be(s):
         (("replica",), lambda: launch("tone", "audio", replica=0)),
         (("model_uid",), lambda: launch("tone", "audio", model_uid="a/b")),
         (("model_uid",), lambda: launch("tone", "audio", model_uid="x-rep0")),
-        (("model_path",), lambda: launch("tone", "audio", model_uid="lost", model_path="/nowhere/at/all")),
+        (("/nowhere/at/all",), lambda: launch("tone", "audio", model_uid="lost", model_path="/nowhere/at/all")),
         (("out of tune",), lambda: launch("tone", "audio", model_uid="broken", fail="error")),
     ):
         raises(RuntimeError, call, "Failed to launch model", *parts)
@@ -273,7 +273,7 @@ def speech_in_the_voice_of_a_clip(s):
 def speech_errors_have_details(s):
     for parts, call in (
         (("nobody",), lambda: s.model(TTS).speech("hello", voice="nobody")),
-        (("response_format",), lambda: s.model(TONE).speech("hello", response_format="aiff")),
+        (("aiff",), lambda: s.model(TONE).speech("hello", response_format="aiff")),
         (("input",), lambda: s.model(TONE).speech("")),
         (("speed",), lambda: s.model(TONE).speech("hello", speed=7)),
         ((STT,), lambda: s.model(STT).speech("hello")),
@@ -283,7 +283,7 @@ def speech_errors_have_details(s):
         assert "address=" not in str(error) and "Traceback" not in str(error), error
     raises(RuntimeError, lambda: s.model(TTS).transcriptions(s.sound), "Failed to transcribe", TTS)
     raises(RuntimeError, lambda: s.model(TONE).transcriptions(b"no sound"), "Failed to transcribe")
-    raises(RuntimeError, lambda: s.model(TONE).transcriptions(s.sound, response_format="xml"), "response_format")
+    raises(RuntimeError, lambda: s.model(TONE).transcriptions(s.sound, response_format="xml"), "xml")
     raises(RuntimeError, lambda: s.model(TONE).create_embedding(s.sound), "audio embedding")
 
 
@@ -333,7 +333,7 @@ def registrations_that_cannot_be(s):
         ((STT,), custom(s, model_name=STT)),
         (("model_name",), custom(s, model_name="a/b")),
         (("model_family",), custom(s, model_family="nothing")),
-        (("model_uri",), custom(s, model_uri="/nowhere/at/all")),
+        (("/nowhere/at/all",), custom(s, model_uri="/nowhere/at/all")),
         ((), "no JSON"),
     ):
         raises(RuntimeError, lambda: s.client.register_model("audio", model, persist=False), "Failed to register model", *parts)
