@@ -65,9 +65,14 @@ impl Reservation {
         Ok(())
     }
 
-    /// Makes it larger by `bytes`.
-    pub(crate) fn grow(&mut self, bytes: u64) -> Result<(), Exhausted> {
-        self.resize(self.bytes.saturating_add(bytes))
+    /// Its size.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// All of it as another reservation; this one is empty then.
+    pub(crate) fn split(&mut self) -> Self {
+        Self { memory: self.memory.clone(), bytes: std::mem::take(&mut self.bytes) }
     }
 }
 
@@ -87,11 +92,14 @@ mod tests {
         let mut first = memory.reserve(60).unwrap();
         assert_eq!(memory.reserve(41).unwrap_err(), Exhausted);
         let second = memory.reserve(40).unwrap();
-        assert!(first.grow(1).is_err());
+        assert!(first.resize(61).is_err());
         assert_eq!(memory.used(), 100);
         first.resize(10).unwrap();
+        assert_eq!((memory.used(), first.bytes()), (50, 10));
+        let moved = first.split();
+        drop(first);
         assert_eq!(memory.used(), 50);
-        drop((first, second));
+        drop((moved, second));
         assert_eq!(memory.used(), 0);
         assert!(memory.reserve(u64::MAX).is_err());
     }

@@ -8,7 +8,7 @@ mod openai;
 mod record;
 
 pub use openai::{OPENAI_VOICES, Timbre};
-pub(crate) use record::is_id;
+pub(crate) use record::looks_saved;
 pub use record::{NAME_LENGTH, NameError, SavedVoice};
 
 use crate::audio::{
@@ -136,7 +136,7 @@ impl Voices {
             let Some(id) = path.file_name().and_then(|name| name.to_str()) else { continue };
             if id.starts_with(TRANSIENT) {
                 remove_abandoned(&path);
-            } else if is_id(id) {
+            } else if looks_saved(id) {
                 match load(&path, id) {
                     Ok(voice) => {
                         index.insert(id.to_owned(), Arc::new(voice));
@@ -146,6 +146,12 @@ impl Voices {
             }
         }
         Ok(Self { dir: dir.to_owned(), quota, index: Mutex::new(index) })
+    }
+
+    /// No voices, and no place for any.
+    #[cfg(any(test, feature = "fuzzing"))]
+    pub(crate) fn none() -> Self {
+        Self { dir: PathBuf::new(), quota: Quota { count: 0, bytes: 0 }, index: Mutex::default() }
     }
 
     fn index(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, Arc<SavedVoice>>> {
@@ -254,13 +260,13 @@ impl Voices {
     ///
     /// # Errors
     /// When it is gone meanwhile, or damaged.
-    pub fn sample(&self, voice: &SavedVoice, rate: u32) -> Result<Vec<f32>, VoiceError> {
+    pub fn sample(&self, voice: &SavedVoice, rate: u32) -> Result<Decoded, VoiceError> {
         let bytes = fs::read(self.dir.join(&voice.id).join(SAMPLE)).map_err(|error| match error.kind() {
             io::ErrorKind::NotFound => VoiceError::NotFound { id: voice.id.clone() },
             _ => error.into(),
         })?;
-        let decoded = audio::decode(bytes, rate, &audio::decode::Limits::default());
-        decoded.map(|decoded| decoded.samples).map_err(|source| VoiceError::Damaged { id: voice.id.clone(), source })
+        audio::decode(bytes, rate, &audio::decode::Limits::default())
+            .map_err(|source| VoiceError::Damaged { id: voice.id.clone(), source })
     }
 }
 
@@ -338,7 +344,7 @@ mod tests {
         let found = again.find("aNN").unwrap();
         assert_eq!(*found, *made);
         assert_eq!(again.find(&made.id).unwrap().consent, "I agree");
-        let samples = again.sample(&found, 24_000).unwrap();
+        let samples = again.sample(&found, 24_000).unwrap().samples;
         assert_eq!(samples.len(), 48_000);
         assert!(samples.iter().any(|x| x.abs() > 0.45));
         again.delete(&made.id).unwrap();

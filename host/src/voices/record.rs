@@ -116,9 +116,10 @@ pub(super) fn new_id() -> String {
     format!("{ID_PREFIX}{}", &digits[..ID_DIGITS])
 }
 
-/// Whether a directory of this name can be a voice.
-pub(crate) fn is_id(name: &str) -> bool {
-    name.strip_prefix(ID_PREFIX).is_some_and(|digits| digits.bytes().all(|digit| digit.is_ascii_hexdigit()))
+/// Whether a text has the form of an id.
+pub(crate) fn looks_saved(name: &str) -> bool {
+    let is_digit = |digit: u8| digit.is_ascii_hexdigit();
+    name.strip_prefix(ID_PREFIX).is_some_and(|digits| !digits.is_empty() && digits.bytes().all(is_digit))
 }
 
 #[cfg(test)]
@@ -138,7 +139,7 @@ mod tests {
     #[test]
     fn ids_are_safe_and_differ() {
         let id = new_id();
-        assert!(is_id(&id) && id.len() == ID_PREFIX.len() + ID_DIGITS && id != new_id());
-        assert!(!is_id("voice_../x") && !is_id("ann"));
+        assert!(looks_saved(&id) && id.len() == ID_PREFIX.len() + ID_DIGITS && id != new_id());
+        assert!(!looks_saved("voice_../x") && !looks_saved("ann"));
     }
 }

@@ -23,7 +23,7 @@ pub(crate) const RATE: u32 = 24_000;
 /// Samples of one push: 100 ms.
 pub(crate) const PUSH: usize = RATE as usize / 10;
 
-fn object(value: Value) -> Object {
+pub(crate) fn object(value: Value) -> Object {
     value.as_object().cloned().unwrap()
 }
 
@@ -81,6 +81,45 @@ fn behaviour() -> Object {
     }}))
 }
 
+/// What the models that imitate and that tell speakers apart take beyond that.
+fn more_behaviour(name: &str) -> Object {
+    let more = match name {
+        "parrot-mimic" => json!({
+            "prompt_text": {"type": "string"},
+            "emo_alpha": {"type": "number", "minimum": 0, "maximum": 1},
+        }),
+        "parrot-scribe" => json!({
+            "vad_threshold": {"type": "number"},
+            "vad_silence_duration_ms": {"type": "integer"},
+            // It doesn't sample.
+            "temperature": {"enum": [0]},
+        }),
+        _ => json!({}),
+    };
+    let mut all = behaviour();
+    let properties = all["properties"].as_object_mut().unwrap();
+    properties.extend(object(more));
+    all
+}
+
+/// What the mimic says about its request instead of the text: a level for each, in full scales of [`SCALES`].
+pub(crate) const HEARD: [&str; 5] = ["prompt seconds", "emotion seconds", "prompt text", "voice", "clip rate"];
+pub(crate) const SCALES: [f32; 5] = [100.0, 100.0, 1000.0, 1000.0, 100_000.0];
+
+fn heard(request: &SpeechRequest<'_>) -> [f32; 5] {
+    let seconds =
+        |name: &str| request.clip(name).map_or(0.0, |clip| clip.samples.len() as f32 / clip.sample_rate as f32);
+    let length = |text: Option<&str>| text.map_or(0, |text| text.chars().count()) as f32;
+    let settings = &request.settings;
+    [
+        seconds("prompt_speech"),
+        seconds("emo_audio_prompt"),
+        length(settings.parameters.get("prompt_text").and_then(Value::as_str)),
+        length(settings.voice.as_deref()),
+        request.clips.first().map_or(0.0, |clip| clip.sample_rate as f32),
+    ]
+}
+
 /// Waits a step, or fails at the one that the request names.
 fn step(parameters: &Object, number: usize) -> Result<(), Error> {
     let of = |name: &str| parameters.get(name).and_then(Value::as_u64);
@@ -107,7 +146,7 @@ impl Model for Bird {
             streams: true,
             device: "cpu".into(),
             dtype: "feathers".into(),
-            parameters: behaviour(),
+            parameters: more_behaviour(&self.name),
             ..ModelCard::default()
         };
         match self.name.as_str() {
@@ -119,6 +158,20 @@ impl Model for Bird {
                 ..card
             },
             "parrot-ears-plain" => ModelCard { abilities: vec![Ability::Transcribe], ..card },
+            "parrot-scribe" => ModelCard {
+                abilities: vec![Ability::Transcribe],
+                input_sample_rate: Some(16_000),
+                granularities: vec![Granularity::Segment, Granularity::Word],
+                diarizes: true,
+                ..card
+            },
+            "parrot-mimic" => ModelCard {
+                abilities: vec![Ability::Speak, Ability::SpeakWithoutClip, Ability::Clone, Ability::Emotion],
+                output_sample_rate: Some(RATE),
+                clip_sample_rate: Some(16_000),
+                applies_speed: true,
+                ..card
+            },
             _ => ModelCard {
                 abilities: vec![Ability::Speak, Ability::SpeakWithoutClip],
                 output_sample_rate: Some(RATE),
@@ -147,10 +200,17 @@ impl Model for Bird {
             }
             step(&settings.parameters, second + 1)?;
             let start = second as f64;
-            let text = format!(" word{second}{}", settings.prompt.as_deref().unwrap_or_default());
-            let words = settings
-                .granularities
-                .contains(&Granularity::Word)
+            let mut text = format!(" word{second}{}", settings.prompt.as_deref().unwrap_or_default());
+            if let Some(threshold) = settings.parameters.get("vad_threshold") {
+                text.push_str(&format!(" vad {threshold}"));
+            }
+            // The scribe knows its words anyway, and says nothing in the fifth second.
+            let scribe = self.name == "parrot-scribe";
+            if scribe && second == 4 {
+                text = " ".to_owned();
+            }
+            let speaker = scribe.then(|| ["7", "3", "", "7", "", "Ann"].get(second).unwrap_or(&"0").to_string());
+            let words = (scribe || settings.granularities.contains(&Granularity::Word))
                 .then(|| vec![Word { word: text.clone(), start, end: start + 0.5, probability: Some(0.5) }]);
             let segment = Segment {
                 start,
@@ -160,6 +220,7 @@ impl Model for Bird {
                 temperature: settings.temperature,
                 avg_logprob: -0.25,
                 words,
+                speaker: speaker.filter(|speaker| !speaker.is_empty()),
                 ..Segment::default()
             };
             flow = sink.push(TranscriptEvent::Segment { segment });
@@ -167,11 +228,21 @@ impl Model for Bird {
         Ok(())
     }
 
-    /// 100 ms for every character; a tone, or silence for the other voice.
+    /// 100 ms for every character (the mimic: what it heard); a tone, or silence for the other voice.
     fn synthesize(&self, request: SpeechRequest<'_>, sink: &mut PcmSink<'_>) -> Result<(), Error> {
         let settings = &request.settings;
         if settings.parameters.contains_key("fail") {
             step(&settings.parameters, 0)?;
+        }
+        if self.name == "parrot-mimic" {
+            let mut flow = Flow::Continue;
+            for (level, scale) in heard(&request).into_iter().zip(SCALES) {
+                step(&settings.parameters, 1)?;
+                if flow == Flow::Continue {
+                    flow = sink.push(&[level / scale; PUSH]);
+                }
+            }
+            return Ok(());
         }
         let level = if settings.voice.as_deref() == Some("jack") { 0.0 } else { 0.5 };
         let samples: Vec<f32> = (0..PUSH).map(|n| level * (n as f32 * 0.1).sin()).collect();
@@ -218,6 +289,22 @@ name = "parrot-mouth-plain"
 family = "parrot"
 plugin = "parrot"
 abilities = ["text2audio"]
+multilingual = false
+languages = ["en"]
+source = [{ id = "path", item = [{ path = "nest", files = ["seeds"] }] }]
+[[model]]
+name = "parrot-scribe"
+family = "parrot"
+plugin = "parrot"
+abilities = ["audio2text"]
+multilingual = false
+languages = ["en"]
+source = [{ id = "path", item = [{ path = "nest", files = ["seeds"] }] }]
+[[model]]
+name = "parrot-mimic"
+family = "parrot"
+plugin = "parrot"
+abilities = ["text2audio", "text2audio_voice_cloning"]
 multilingual = false
 languages = ["en"]
 source = [{ id = "path", item = [{ path = "nest", files = ["seeds"] }] }]
@@ -268,7 +355,8 @@ impl Server {
         let models = Models::new(Arc::new(plugins), Arc::new(provision), settings);
         let listener: TcpListener = server::bind(&config).await.unwrap();
         let port = listener.local_addr().unwrap().port();
-        let app = App::new(config, models).unwrap();
+        let home = config.home.clone().unwrap_or_else(|| dir.path().join("home"));
+        let app = App::new(config, models, &home).unwrap();
         let (stop, stopped) = oneshot::channel();
         let task = tokio::spawn(server::run(
             listener,
@@ -283,6 +371,12 @@ impl Server {
             app.models.launch(spec).unwrap().ready().await.unwrap();
         }
         Self { app, port, stop: Some(stop), task, _dir: dir }
+    }
+
+    /// Launches one of the others: `parrot-mimic`, `parrot-scribe`.
+    pub(crate) async fn launch(&self, name: &str) {
+        let spec = syrinx::models::LaunchSpec { model_name: name.into(), replica: 1, ..Default::default() };
+        self.app.models.launch(spec).unwrap().ready().await.unwrap();
     }
 
     pub(crate) async fn connect(&self) -> Connection {

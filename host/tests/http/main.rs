@@ -12,3 +12,4 @@ mod models;
 mod openapi;
 mod speech;
 mod transcriptions;
+mod voices;
