@@ -529,6 +529,40 @@ mod tests {
     }
 
     #[test]
+    fn keys_come_from_file_and_environment() {
+        let file = "[auth]\nkeys = [\"one\", \"two\"]\nkey_file = \"/etc/keys\"\nopen_metrics = true\n";
+        let mut config = Config::default();
+        assert!(!config.auth.is_on());
+        config.merge(Overrides::from_toml(file, Path::new("s.toml")).unwrap());
+        assert_eq!(config.auth.keys, [StoredKey::of("one"), StoredKey::of("two")]);
+        assert!(config.auth.is_on() && config.auth.open_metrics && config.auth.key_file.is_some());
+        let variables = [("SYRINX_API_KEYS".to_owned(), format!("three, {},", StoredKey::of("four").line()))].into();
+        config.merge(Overrides::from_variables(&variables).unwrap());
+        assert_eq!(config.auth.keys, [StoredKey::of("three"), StoredKey::of("four")], "a later layer replaces them");
+    }
+
+    #[test]
+    fn messages_do_not_repeat_keys() {
+        let message =
+            Overrides::from_toml("[auth]\nkeys = [\"my secret\"]\n", Path::new("s.toml")).unwrap_err().to_string();
+        assert!(message.contains("s.toml:2:") && !message.contains("secret"), "{message}");
+        let variables = [("SYRINX_API_KEYS".to_owned(), "sha256:secret".to_owned())].into();
+        let message = Overrides::from_variables(&variables).unwrap_err().to_string();
+        assert!(message.contains("SYRINX_API_KEYS") && !message.contains("secret"), "{message}");
+    }
+
+    #[test]
+    fn metrics_have_a_port_of_their_own_when_asked_for() {
+        let mut config = Config::default();
+        assert_eq!(config.metrics_listener(), None);
+        config.merge(Overrides { metrics_port: Some(9100), ..Overrides::default() });
+        config.merge(Overrides { host: Some("::1".to_owned()), ..Overrides::default() });
+        assert_eq!(config.metrics_listener(), Some(("::1", 9100)));
+        config.merge(Overrides { metrics_host: Some("127.0.0.1".to_owned()), ..Overrides::default() });
+        assert_eq!(config.metrics_listener(), Some(("127.0.0.1", 9100)));
+    }
+
+    #[test]
     fn impossible_limits_are_refused() {
         let mut config = Config::default();
         config.limits.audio_seconds = f64::NAN;

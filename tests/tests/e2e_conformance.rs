@@ -56,6 +56,8 @@ fn description_and_measurements_are_well_formed() {
     ] {
         assert_eq!(report["families"][family], kind, "{family}: {}", report["families"]);
     }
+    let log = server.log();
+    assert!(log.contains("/v1/audio/speech") && !log.contains("/health"), "probes don't fill the log: {log}");
 }
 
 #[test]

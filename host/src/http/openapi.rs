@@ -87,7 +87,8 @@ fn complete(description: &mut Description, auth: bool) {
     description.security = Some(schemes);
     for (path, item) in &mut description.paths.paths {
         let open = auth::is_open(path);
-        for operation in operations(item) {
+        for (method, operation) in operations(item) {
+            operation.operation_id = Some(operation_id(method, path));
             for (status, response) in ApiError::responses() {
                 operation.responses.responses.entry(status).or_insert(response);
             }
@@ -103,9 +104,25 @@ fn no_scopes(scheme: &str) -> SecurityRequirement {
 }
 
 /// The methods of a path that are described.
-fn operations(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
+fn operations(item: &mut PathItem) -> impl Iterator<Item = (&'static str, &mut Operation)> {
     let PathItem { get, put, post, delete, options, head, patch, trace, .. } = item;
-    [get, put, post, delete, options, head, patch, trace].into_iter().flatten()
+    let operations = [
+        ("get", get),
+        ("put", put),
+        ("post", post),
+        ("delete", delete),
+        ("options", options),
+        ("head", head),
+        ("patch", patch),
+        ("trace", trace),
+    ];
+    operations.into_iter().filter_map(|(method, operation)| Some((method, operation.as_mut()?)))
+}
+
+/// An id that no other operation has, since handlers' names repeat: `get_v1_models_uid`.
+fn operation_id(method: &str, path: &str) -> String {
+    let words = path.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty());
+    words.fold(method.to_owned(), |id, word| format!("{id}_{word}"))
 }
 
 /// Any handler's errors: `responses((status = 200, …), ApiError)`. Handlers that don't say so have them all the same.
@@ -145,6 +162,7 @@ mod tests {
         assert_eq!(json["paths"]["/health"]["get"]["security"], serde_json::json!([]));
         assert!(json["paths"]["/v1/models"]["get"].get("security").is_none());
         assert_eq!(json["paths"]["/health"]["get"]["responses"]["4XX"]["$ref"], "#/components/responses/Error");
+        assert_eq!(json["paths"]["/v1/models"]["get"]["operationId"], "get_v1_models");
         assert_eq!(json["security"], serde_json::json!([{"bearer": []}, {"x-api-key": []}]));
         let error = &json["components"]["schemas"]["Error"];
         assert_eq!(error["required"], serde_json::json!(["error", "detail"]));

@@ -175,7 +175,9 @@ impl Models {
                     report("loading", DOWNLOADED + (1.0 - DOWNLOADED) * share, info);
                 })
             };
-            executors.push(self.load_one(slot, options, plugin, &files, &runtimes, report)?);
+            let loaded = self.load_one(slot, options, plugin, &files, &runtimes, report);
+            // Whatever a plugin says when it is told to stop.
+            executors.push(loaded.map_err(|error| if slot.cancel.is_cancelled() { cancelled() } else { error })?);
         }
         Ok(executors)
     }
