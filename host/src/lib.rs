@@ -12,6 +12,7 @@
 pub mod audio;
 pub mod cli;
 pub mod config;
+mod connection;
 #[cfg(any(test, feature = "fuzzing"))]
 #[doc(hidden)]
 pub mod fuzzing;

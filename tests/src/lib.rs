@@ -12,4 +12,5 @@ pub mod server;
 pub mod services;
 pub mod sound;
 pub mod text;
+pub mod wire;
 pub mod workspace;

@@ -4,6 +4,7 @@
 //! clients, `detail` for Xinference's. [`render_all`] gives the same shape to what handlers never see: unknown routes, wrong
 //! methods, the framework's own rejections and panics.
 
+use super::request_id;
 use crate::models::{JobError, LaunchError, ModelError};
 use axum::{
     extract::Request,
@@ -275,6 +276,28 @@ pub(crate) async fn render_all(request: Request, next: Next) -> Response {
         }
     }
     rendered
+}
+
+/// A whole response, as it goes over the wire, to what is no request at all: no handler and no layer ever sees it.
+pub(crate) fn malformed(status: StatusCode, any_origin: bool) -> Vec<u8> {
+    let message = match status {
+        StatusCode::URI_TOO_LONG => "the address of the request is too long",
+        StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE => "the headers of the request are too many or too large",
+        _ => "this is not a well-formed HTTP/1.1 request: its first line or its headers are broken",
+    };
+    let error = ApiError::new(status, message);
+    let body = serde_json::to_vec(&error.body()).unwrap_or_else(|_| b"{}".to_vec());
+    let reason = status.canonical_reason().unwrap_or("Error");
+    let origin = if any_origin { "access-control-allow-origin: *\r\n" } else { "" };
+    let id = request_id::fresh();
+    let head = format!(
+        "HTTP/1.1 {} {reason}\r\ncontent-type: application/json\r\ncontent-length: {}\r\nconnection: close\r\n{}: {}\r\n{origin}\r\n",
+        status.as_u16(),
+        body.len(),
+        request_id::X_REQUEST_ID,
+        id.to_str().unwrap_or_default(),
+    );
+    [head.as_bytes(), &body].concat()
 }
 
 /// What a panic in a handler becomes. Its text goes to the log.

@@ -14,6 +14,7 @@ mod openapi;
 mod request_id;
 mod sse;
 
+pub(crate) use error::malformed;
 pub(crate) use models::launch_at_start;
 
 /// What the fuzzing door shows of this module.

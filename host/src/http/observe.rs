@@ -1,6 +1,6 @@
 //! Measures every request, to the last byte of its response.
 
-use crate::metrics;
+use crate::{connection::Busy, metrics};
 use axum::{
     body::{Body, Bytes, HttpBody},
     extract::{MatchedPath, Request},
@@ -18,11 +18,12 @@ use std::{
 pub(crate) async fn observe(request: Request, next: Next) -> Response {
     // Unknown paths share one label, or anybody could fill the memory with names.
     let route = request.extensions().get::<MatchedPath>().map_or("unmatched", MatchedPath::as_str).to_owned();
+    let busy = Busy::begin();
     let mut measured = metrics::Request::begin(method(request.method()), route);
     let response = next.run(request).await;
     measured.answered(response.status().as_u16());
     tracing::info!(status = response.status().as_u16(), seconds = measured.elapsed().as_secs_f64(), "answered");
-    response.map(|body| Body::new(Observed { body, _measured: measured }))
+    response.map(|body| Body::new(Observed { body, _measured: measured, _busy: busy }))
 }
 
 /// The name of a method, one of few.
@@ -43,6 +44,7 @@ fn method(method: &Method) -> &'static str {
 struct Observed {
     body: Body,
     _measured: metrics::Request,
+    _busy: Busy,
 }
 
 impl HttpBody for Observed {

@@ -9,7 +9,7 @@ use axum::{
 use tracing::Instrument as _;
 
 /// The header's name.
-const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+pub(super) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// Longest id of a caller's that is taken over, in bytes.
 const LONGEST: usize = 128;
@@ -34,7 +34,7 @@ fn is_usable(id: &HeaderValue) -> bool {
 }
 
 /// A new id.
-fn fresh() -> HeaderValue {
+pub(super) fn fresh() -> HeaderValue {
     let id = format!("req_{}", uuid::Uuid::new_v4().simple());
     HeaderValue::try_from(id).unwrap_or_else(|_| HeaderValue::from_static("req_unknown"))
 }
