@@ -5,6 +5,7 @@ usage: openai_checks.py BASE_URL CLIP TRANSCRIPT DIRECTORY
 
 import base64
 import io
+import json
 import sys
 import time
 import wave
@@ -196,8 +197,6 @@ def speech_is_streamed(s):
 
 @check
 def speech_as_events(s):
-    import json
-
     with s.speech.with_streaming_response.create(model=TONE, voice="alloy", input="hello", response_format="pcm", stream_format="sse") as answer:
         assert answer.headers["content-type"].startswith("text/event-stream"), answer.headers
         data = [json.loads(line[6:]) for line in answer.iter_lines() if line.startswith("data: ") and line != "data: [DONE]"]

@@ -92,7 +92,7 @@ fn what_goes_wrong_is_told() {
         ("launch -n tone -t LLM", "audio"),
         ("launch -n tone -r 0", "replica"),
         ("launch -n tone --fail error", "out of tune"),
-        ("launch -n tone --model_path /nowhere/at/all", "model_path"),
+        ("launch -n tone --model_path /nowhere/at/all", "/nowhere/at/all"),
         ("launch -n tone stray", "stray"),
         ("launch", "which model"),
         ("terminate --model-uid nobody", "nobody"),

@@ -19,6 +19,7 @@ const GLANCE: Duration = Duration::from_millis(300);
 
 /// Launches a model and waits until it serves. Every further `--key value` goes to the model's plugin as a launch option.
 #[derive(Debug, Args)]
+#[command(override_usage = "syrinx launch [OPTIONS] MODEL [--KEY VALUE]...")]
 pub(super) struct Launch {
     /// Catalogue name, see `syrinx models`
     #[arg(long, short = 'n')]

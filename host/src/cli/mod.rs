@@ -24,7 +24,7 @@ use syrinx_registry::{Catalogue, Store, StoreConfig};
 
 /// Speech server: speech to text and text to speech behind the audio API of OpenAI and Xinference.
 #[derive(Debug, Parser)]
-#[command(name = "syrinx", version, propagate_version = true, disable_help_subcommand = true)]
+#[command(name = "syrinx", version, propagate_version = true)]
 struct Cli {
     /// Xinference's letter for it
     #[arg(short = 'v', action = ArgAction::Version, hide = true)]

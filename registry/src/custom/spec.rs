@@ -125,7 +125,7 @@ impl CustomModel {
     /// # Errors
     /// Nobody knows the family.
     pub fn entry(&self, catalogue: &Catalogue, plugins: &[String]) -> Result<ModelEntry, SpecError> {
-        let of_family = |entry: &&Arc<ModelEntry>| entry.builtin && entry.family == self.family;
+        let of_family = |entry: &&Arc<ModelEntry>| entry.family == self.family;
         let relatives: Vec<&Arc<ModelEntry>> = catalogue.models().filter(of_family).collect();
         let alike = relatives.iter().find(|entry| entry.multilingual == self.multilingual);
         let relative = alike.or(relatives.first()).copied();
@@ -251,7 +251,8 @@ fn abilities(spec: &JsonMap) -> Result<Option<Vec<Ability>>, SpecError> {
 fn hub(spec: &JsonMap, has_directory: bool) -> Result<(Option<HubId>, Option<HubId>), SpecError> {
     let Some(id) = text(spec, "model_id")? else { return Ok((None, None)) };
     let well_formed = id.split('/').count() == 2 && id.split('/').all(|part| check_name(part).is_ok());
-    if !well_formed && !(has_directory && check_name(&id).is_ok()) {
+    let placeholder = has_directory && check_name(&id).is_ok();
+    if !(well_formed || placeholder) {
         return Err(wrong("model_id", format!("`model_id`: `{id}` is not a repository; write it as `owner/name`")));
     }
     let revision = text(spec, "model_revision")?;

@@ -31,12 +31,15 @@ pub(crate) struct EngineParameters {
     model_type: &'static str,
     model_format: Option<&'static str>,
     quantization: Option<String>,
+    /// The same as a list, and a size that audio models don't have: Xinference's command line reads these.
+    quantizations: Vec<String>,
+    model_size_in_billions: Option<u32>,
     model_hub: Option<&'static str>,
     model_version: String,
 }
 
 /// Lists the engines of a model: the plugin that runs it, with a set of parameters for each set of files, or a text that
-/// says why it can't be used. Null for types of models that this server doesn't run.
+/// says why it can't be used. Null for what is of a type that this server doesn't run.
 #[utoipa::path(
     get,
     path = "/v1/engines/{model_type}/{model_name}",
@@ -51,8 +54,10 @@ pub(crate) async fn engines(
     State(app): State<Arc<App>>,
     Path((kind, name)): Path<(String, String)>,
 ) -> Result<Json<Option<Engines>>, ApiError> {
+    // Xinference's command line has no option for the type and asks for a language model of this name.
     if !is_audio(&kind)? {
-        return Ok(Json(None));
+        let entry = versions::entry(&app, AUDIO, &name).ok();
+        return Ok(Json(entry.map(|entry| engines_of(&app, &entry))));
     }
     let entry = versions::entry(&app, &kind, &name)?;
     Ok(Json(Some(engines_of(&app, &entry))))
@@ -80,6 +85,8 @@ fn engines_of(app: &App, entry: &ModelEntry) -> Engines {
         model_type: AUDIO,
         model_format: source.format.map(|format| format.as_str()),
         quantization: source.quantization.clone(),
+        quantizations: vec![source.quantization.clone().unwrap_or_else(|| "none".to_owned())],
+        model_size_in_billions: None,
         model_hub: source.hub(),
         model_version: source.version(&entry.name).to_string(),
     };
