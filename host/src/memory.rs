@@ -56,7 +56,7 @@ impl Reservation {
             used.fetch_sub(self.bytes - bytes, Ordering::AcqRel);
         } else {
             let more = bytes - self.bytes;
-            used.try_update(Ordering::AcqRel, Ordering::Acquire, |used| {
+            used.fetch_update(Ordering::AcqRel, Ordering::Acquire, |used| {
                 used.checked_add(more).filter(|sum| sum <= limit)
             })
             .map_err(|_| Exhausted)?;

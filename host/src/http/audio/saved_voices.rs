@@ -81,6 +81,7 @@ pub(crate) struct NewVoiceForm {
 #[utoipa::path(
     post,
     path = "/v1/audio/voices",
+    operation_id = "create_voice",
     tag = "audio",
     request_body(content = NewVoiceForm, content_type = "multipart/form-data"),
     responses((status = 200, description = "The voice.", body = CreatedVoice)),
@@ -109,6 +110,7 @@ pub(crate) async fn create(State(app): State<Arc<App>>, fields: Fields) -> Resul
 #[utoipa::path(
     delete,
     path = "/v1/audio/voices/{voice_id}",
+    operation_id = "delete_voice",
     tag = "audio",
     params(("voice_id" = String, Path, description = "Id of the voice.")),
     responses((status = 200, description = "It is gone.", body = DeletedVoice)),

@@ -165,6 +165,21 @@ mod tests {
     }
 
     #[test]
+    fn speakers_are_named_when_the_model_tells_them_apart() {
+        let speaking = |speaker: Option<&str>| TranscriptEvent::Segment {
+            segment: Segment { text: " x".into(), speaker: speaker.map(str::to_owned), ..Segment::default() },
+        };
+        let of = |mut growing: Growing| -> Vec<Option<String>> {
+            [None, Some("spk1"), Some("Ann")].map(|speaker| growing.push(speaking(speaker)));
+            growing.finish().segments.into_iter().map(|segment| segment.speaker).collect()
+        };
+        let plain = of(Growing::new(Task::Transcribe, 1.0, false, false));
+        assert_eq!(plain, [None, Some("A".to_owned()), Some("B".to_owned())]);
+        let known = of(Growing::new(Task::Transcribe, 1.0, false, false).diarized(vec!["Ann".into()]));
+        assert_eq!(known, ["A", "B", "Ann"].map(|label| Some(label.to_owned())));
+    }
+
+    #[test]
     fn words_are_collected() {
         let mut growing = Growing::new(Task::Transcribe, 3.0, true, false);
         let words = vec![

@@ -62,6 +62,7 @@ pub(crate) struct Voices {
 #[utoipa::path(
     get,
     path = "/v1/audio/voices",
+    operation_id = "list_voices",
     tag = "audio",
     params(Filter),
     responses((status = 200, description = "The voices.", body = Voices)),
