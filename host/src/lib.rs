@@ -13,6 +13,7 @@ pub mod audio;
 pub mod auth;
 pub mod cli;
 pub mod config;
+mod connection;
 #[cfg(any(test, feature = "fuzzing"))]
 #[doc(hidden)]
 pub mod fuzzing;

@@ -7,6 +7,7 @@
 use crate::{
     auth::{KeyFileError, Keys},
     config::{Config, address_of},
+    connection::{Activity, Connections},
     http,
     machine::Machine,
     memory::Memory,
@@ -42,6 +43,12 @@ use tokio::{
 
 /// Longest time that a client may take for the headers of a request, and longest rest of an idle connection.
 const HEADERS: Duration = Duration::from_secs(60);
+
+/// Most bytes of a request's line and headers, which a client may make the server hold.
+const HEADER_BYTES: usize = 64 << 10;
+
+/// How often a server without a free connection looks for an idle one.
+const LOOK_FOR_IDLE: Duration = Duration::from_millis(100);
 
 /// What the handlers share.
 pub struct App {
@@ -375,13 +382,21 @@ pub async fn run(listener: TcpListener, app: Arc<App>, stop: impl Future<Output 
     let router = http::router(app.clone());
     let graceful = GracefulShutdown::new();
     let mut connections = JoinSet::new();
+    let open = Connections::default();
     let places = Arc::new(Semaphore::new(app.config.limits.connections));
     let mut stop = std::pin::pin!(stop);
     loop {
-        // No place, no accepting: the backlog of the operating system holds clients meanwhile.
+        // Accepted first: only when somebody comes, another one has to go. All busy: the backlog of the operating system holds
+        // further clients meanwhile.
         let accepted = async {
-            let place = places.clone().acquire_owned().await;
-            (listener.accept().await, place)
+            let accepted = listener.accept().await;
+            let mut place = places.clone().try_acquire_owned().ok();
+            while place.is_none() {
+                open.close_idlest();
+                let acquired = timeout(LOOK_FOR_IDLE, places.clone().acquire_owned()).await;
+                place = acquired.ok().and_then(Result::ok);
+            }
+            (accepted, place)
         };
         let (accepted, place) = tokio::select! {
             () = &mut stop => break,
@@ -390,10 +405,12 @@ pub async fn run(listener: TcpListener, app: Arc<App>, stop: impl Future<Output 
         match accepted {
             Ok((stream, _)) => {
                 let connection = connection(stream, router.clone(), &graceful, &app.config);
-                connections.spawn(async move {
+                let activity = Arc::<Activity>::default();
+                let task = connections.spawn(activity.clone().during(async move {
                     connection.await;
                     drop(place);
-                });
+                }));
+                open.add(activity, task);
             }
             Err(error) => {
                 // Out of file descriptors, mostly; those of finished requests come back.
@@ -402,6 +419,7 @@ pub async fn run(listener: TcpListener, app: Arc<App>, stop: impl Future<Output 
             }
         }
         while connections.try_join_next().is_some() {}
+        open.sweep();
     }
     drop(listener);
     app.stopping.store(true, Ordering::Release);
@@ -433,7 +451,7 @@ fn connection(
     // Events of a few bytes should leave at once.
     let _ = stream.set_nodelay(true);
     let mut builder = auto::Builder::new(TokioExecutor::new()).http1_only();
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADERS);
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADERS).max_buf_size(HEADER_BYTES);
     let any_origin = config.cors_origins.iter().any(|origin| origin == "*");
     let stream = http::Wire::new(ImpatientWriter::new(stream, config.limits.reader_silence), any_origin);
     let serving = builder.serve_connection_with_upgrades(TokioIo::new(stream), TowerToHyperService::new(router));

@@ -16,4 +16,5 @@ pub mod server;
 pub mod services;
 pub mod sound;
 pub mod text;
+pub mod wire;
 pub mod workspace;

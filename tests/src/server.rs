@@ -174,6 +174,11 @@ impl Server {
         http::get(&self.url(route)).run().json()
     }
 
+    /// The text that a route answers with.
+    pub fn get_text(&self, route: &str) -> String {
+        http::get(&self.url(route)).run().text()
+    }
+
     /// Launches a model and waits until it is ready.
     pub fn launch(&self, request: &Value) {
         let mut body = json!({"model_type": "audio"});
@@ -222,12 +227,36 @@ impl Server {
         matches!(self.process.lock().unwrap_or_else(PoisonError::into_inner).try_wait(), Ok(None))
     }
 
+    /// Its process id.
+    pub fn id(&self) -> u32 {
+        self.process.lock().unwrap_or_else(PoisonError::into_inner).id()
+    }
+
     /// Highest memory use so far in bytes (Linux).
     pub fn peak_memory(&self) -> u64 {
-        let id = self.process.lock().unwrap_or_else(PoisonError::into_inner).id();
-        let status = fs::read_to_string(format!("/proc/{id}/status")).expect("it runs");
-        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("Linux says");
-        line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number") * 1024
+        self.process_status("VmHWM") * 1024
+    }
+
+    /// Memory in use in bytes (Linux).
+    pub fn memory(&self) -> u64 {
+        self.process_status("VmRSS") * 1024
+    }
+
+    /// Number of threads (Linux).
+    pub fn threads(&self) -> u64 {
+        self.process_status("Threads")
+    }
+
+    /// Number of open files and sockets (Linux).
+    pub fn open_files(&self) -> usize {
+        fs::read_dir(format!("/proc/{}/fd", self.id())).expect("it runs").count()
+    }
+
+    /// A number out of `/proc/<id>/status`, in the unit that it has there.
+    fn process_status(&self, name: &str) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.id())).expect("it runs");
+        let line = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).expect("Linux says");
+        line.trim().trim_end_matches(" kB").parse().expect("a number")
     }
 }
 

@@ -1,7 +1,7 @@
 //! Measures every request, to the last byte of its response.
 
 use super::in_flight::{CURRENT, Entry};
-use crate::{metrics, server::App};
+use crate::{connection::Busy, metrics, server::App};
 use axum::{
     body::{Body, Bytes, HttpBody},
     extract::{MatchedPath, Request, State},
@@ -22,6 +22,7 @@ pub(crate) async fn observe(State(app): State<Arc<App>>, request: Request, next:
     let route = request.extensions().get::<MatchedPath>().map_or("unmatched", MatchedPath::as_str).to_owned();
     let id = super::request_id::of(&request).to_owned();
     let entry = (request.method() == Method::POST).then(|| Entry::new(&app, &id));
+    let busy = Busy::begin();
     let polled = is_polled(&route);
     let mut measured = metrics::Request::begin(method(request.method()), route);
     let response = match &entry {
@@ -36,7 +37,7 @@ pub(crate) async fn observe(State(app): State<Arc<App>>, request: Request, next:
     } else {
         tracing::info!(status, seconds, "answered");
     }
-    response.map(|body| Body::new(Observed { body, entry, _measured: measured }))
+    response.map(|body| Body::new(Observed { body, entry, _measured: measured, _busy: busy }))
 }
 
 /// Whether probes and waiting clients ask for a route again and again.
@@ -75,6 +76,7 @@ struct Observed {
     body: Body,
     entry: Option<Entry>,
     _measured: metrics::Request,
+    _busy: Busy,
 }
 
 impl HttpBody for Observed {

@@ -241,8 +241,8 @@ pub(crate) fn check_uid(uid: &str) -> Result<(), LaunchError> {
         format!("must have 1 to {UID_LIMIT} characters")
     } else if let Some(character) = uid.chars().find(|c| "/?#\\".contains(*c) || c.is_whitespace() || c.is_control()) {
         format!("must not contain {character:?}")
-    } else if uid == "." || uid == ".." {
-        "must not be a dot or two, which clients take out of URLs".to_owned()
+    } else if [".", "..", "instance", "instances"].contains(&uid) {
+        "must not be `.`, `..`, `instance` or `instances`, which mean something else in URLs".to_owned()
     } else if uid.rsplit_once("-rep").is_some_and(|(_, end)| !end.is_empty() && end.chars().all(|c| c.is_ascii_digit()))
     {
         "must not end in `-rep` and a number, which names replicas".to_owned()
@@ -275,7 +275,21 @@ mod tests {
         for good in ["a", "whisper-base", "模型", "x-rep", "x-repa1", "-rep1-x", &"x".repeat(100)] {
             assert_eq!(check_uid(good), Ok(()), "{good}");
         }
-        for bad in ["", "a/b", "a b", "a?b", "a#b", "a\\b", "a\n", "a\0", "..", "x-rep0", "-rep12", &"x".repeat(101)] {
+        for bad in [
+            "",
+            "a/b",
+            "a b",
+            "a?b",
+            "a#b",
+            "a\\b",
+            "a\n",
+            "a\0",
+            "..",
+            "instances",
+            "x-rep0",
+            "-rep12",
+            &"x".repeat(101),
+        ] {
             assert!(check_uid(bad).is_err(), "{bad}");
         }
     }

@@ -76,6 +76,10 @@ impl Models {
                 }
             },
         };
+        if slot.cancel.is_cancelled() {
+            // Whatever the plugin says of it, that is the reason.
+            return cancelled();
+        }
         result.unwrap_or_else(|_| Err(LaunchError::Internal("loading the model failed".to_owned())))
     }
 

@@ -239,6 +239,7 @@ fn provenance(files: &ModelFiles) -> Provenance {
 fn told(error: FetchError) -> ProvisionError {
     match error {
         FetchError::Cancelled => ProvisionError::Cancelled,
+        FetchError::Offline { name, needed, .. } if needed.is_empty() => nowhere(&name),
         // The error's own text names directories of this machine, which are nothing to a client.
         FetchError::Offline { name, needed, .. } => {
             let sets: Vec<String> =
@@ -248,13 +249,18 @@ fn told(error: FetchError) -> ProvisionError {
                 sets.join("; ")
             ))
         }
-        FetchError::AllSourcesFailed { name, attempts } if attempts.is_empty() => ProvisionError::Choice {
-            field: "model_path".to_owned(),
-            message: format!("`{name}` says nowhere where its files are; give their directory as `model_path`"),
-        },
+        FetchError::AllSourcesFailed { name, attempts } if attempts.is_empty() => nowhere(&name),
         FetchError::NoSuchSource { .. } => {
             ProvisionError::Choice { field: "quantization".to_owned(), message: error.to_string() }
         }
         _ => ProvisionError::Failed(error.to_string()),
+    }
+}
+
+/// The entry has no source.
+fn nowhere(name: &str) -> ProvisionError {
+    ProvisionError::Choice {
+        field: "model_path".to_owned(),
+        message: format!("`{name}` says nowhere where its files are; give their directory as `model_path`"),
     }
 }

@@ -311,7 +311,7 @@ source = [{ id = "path", item = [{ path = "nest", files = ["seeds"] }] }]
 "#;
 
 /// A catalogue with the parrots, and a store without a network, in `dir`.
-pub(crate) fn nest(dir: &Path, change: impl FnOnce(&mut StoreConfig)) -> RegistryProvision {
+fn nest(dir: &Path, change: impl FnOnce(&mut StoreConfig)) -> RegistryProvision {
     std::fs::create_dir_all(dir.join("nest")).unwrap();
     std::fs::write(dir.join("nest/seeds"), "sunflower").unwrap();
     std::fs::write(dir.join("parrot.toml"), CATALOGUE).unwrap();
@@ -329,7 +329,7 @@ pub(crate) struct Server {
     pub(crate) port: u16,
     stop: Option<oneshot::Sender<()>>,
     task: JoinHandle<()>,
-    _dir: tempfile::TempDir,
+    dir: Arc<tempfile::TempDir>,
 }
 
 impl Server {
@@ -339,11 +339,19 @@ impl Server {
 
     /// Changes the settings first.
     pub(crate) async fn with(change: impl FnOnce(&mut Config)) -> Self {
-        let dir = tempfile::tempdir().unwrap();
+        Self::at(Arc::new(tempfile::tempdir().unwrap()), change, |_| ()).await
+    }
+
+    /// Changes the settings of the server and of its store; what an earlier server has left in `dir` is there.
+    pub(crate) async fn at(
+        dir: Arc<tempfile::TempDir>,
+        change: impl FnOnce(&mut Config),
+        change_store: impl FnOnce(&mut StoreConfig),
+    ) -> Self {
         let mut config = Config { port: 0, ..Config::default() };
         config.limits.drain = Duration::from_secs(5);
         change(&mut config);
-        let provision = nest(dir.path(), |_| ());
+        let provision = nest(dir.path(), change_store);
         let library = PluginLibrary::from_object(plugin_object(|| Parrot)).unwrap();
         let plugins = Plugins::new(&dir.path().join("staging")).unwrap().with_builtin([library]);
         let settings = Settings {
@@ -370,7 +378,7 @@ impl Server {
             let spec = syrinx::models::LaunchSpec { model_name: name.into(), replica: 1, ..Default::default() };
             app.models.launch(spec).unwrap().ready().await.unwrap();
         }
-        Self { app, port, stop: Some(stop), task, _dir: dir }
+        Self { app, port, stop: Some(stop), task, dir }
     }
 
     /// Launches one of the others: `parrot-mimic`, `parrot-scribe`.
@@ -381,6 +389,11 @@ impl Server {
 
     pub(crate) async fn connect(&self) -> Connection {
         Connection::open(self.port).await
+    }
+
+    /// Its directory, with catalogue, store and everything.
+    pub(crate) fn dir(&self) -> &Arc<tempfile::TempDir> {
+        &self.dir
     }
 
     /// Tells it to stop; it goes on with what is in flight.

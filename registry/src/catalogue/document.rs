@@ -52,6 +52,8 @@ pub(super) struct Asset {
     pub(super) name: Spanned<String>,
     pub(super) description: Option<String>,
     pub(super) license: Option<String>,
+    #[serde(default)]
+    pub(super) optional: bool,
     pub(super) source: Vec<Source>,
 }
 

@@ -395,6 +395,8 @@ pub struct AssetEntry {
     pub description: Option<String>,
     /// Licence of the files.
     pub license: Option<String>,
+    /// Models do without it where it can't be had; what needs it then says so.
+    pub optional: bool,
     /// Where it comes from, in order of preference.
     pub sources: Vec<Source>,
 }

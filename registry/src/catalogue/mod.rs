@@ -224,6 +224,7 @@ impl Catalogue {
                     name: name.clone(),
                     description: asset.description.clone(),
                     license: asset.license.clone(),
+                    optional: asset.optional,
                     sources,
                 };
                 catalogue.assets.insert(name, Arc::new(entry));

@@ -125,7 +125,7 @@ impl CustomModel {
     /// # Errors
     /// Nobody knows the family.
     pub fn entry(&self, catalogue: &Catalogue, plugins: &[String]) -> Result<ModelEntry, SpecError> {
-        let of_family = |entry: &&Arc<ModelEntry>| entry.builtin && entry.family == self.family;
+        let of_family = |entry: &&Arc<ModelEntry>| entry.family == self.family;
         let relatives: Vec<&Arc<ModelEntry>> = catalogue.models().filter(of_family).collect();
         let alike = relatives.iter().find(|entry| entry.multilingual == self.multilingual);
         let relative = alike.or(relatives.first()).copied();

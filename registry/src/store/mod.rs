@@ -164,6 +164,7 @@ impl Store {
         for asset in &entry.assets {
             match self.find(&asset_unit(asset), offline) {
                 Some(found) => drop(assets.insert(asset.name.clone(), found.dir)),
+                None if asset.optional => {}
                 None => return Ok(None),
             }
         }
@@ -331,8 +332,13 @@ impl Store {
     ) -> Result<BTreeMap<String, PathBuf>, FetchError> {
         let mut assets = BTreeMap::new();
         for asset in &entry.assets {
-            let found = self.find_or_install(&asset_unit(asset), options, progress)?;
-            assets.insert(asset.name.clone(), found.dir);
+            match self.find_or_install(&asset_unit(asset), options, progress) {
+                Ok(found) => drop(assets.insert(asset.name.clone(), found.dir)),
+                Err(FetchError::Cancelled) => return Err(FetchError::Cancelled),
+                // What can't be done without it is for the plugin to say.
+                Err(_) if asset.optional => {}
+                Err(error) => return Err(error),
+            }
         }
         Ok(assets)
     }

@@ -67,6 +67,10 @@ pub struct Decoded {
     pub source: SourceInfo,
 }
 
+/// How often the sample rate of one file may change. Each time a filter has to be made, which takes as long as decoding a
+/// minute of audio; a small file made for it could keep a CPU busy for days.
+const MOST_RATE_CHANGES: usize = 64;
+
 /// Decodes a whole file to mono PCM at `target_rate` Hz.
 ///
 /// A file of `n` samples per channel at rate `r` gives exactly `ceil(n · target_rate / r)` samples. A file that was cut off
@@ -97,12 +101,18 @@ pub fn decode_while(
     let mut samples = Vec::new();
     let mut resampler: Option<(u32, StreamResampler)> = None;
     let mut target = target_rate;
+    let mut changes = 0;
     while let Some(block) = decoder.next_block()? {
         let target = *target.get_or_insert(block.rate);
         match &mut resampler {
             Some((rate, resampler)) if *rate == block.rate => resampler.push(block.samples, &mut samples)?,
             previous => {
                 // The first block, or the rate changes within the file: the old stretch ends, a new one begins.
+                changes += 1;
+                if changes > MOST_RATE_CHANGES {
+                    let container = decoder.info().container.clone();
+                    return Err(DecodeError::Damaged { container, reason: "its sample rate keeps changing".into() });
+                }
                 if let Some((_, old)) = previous {
                     old.finish(&mut samples)?;
                 }

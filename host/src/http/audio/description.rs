@@ -8,6 +8,11 @@ use utoipa::{
     openapi::{ObjectBuilder, OneOfBuilder, RefOr, Schema, schema::Type},
 };
 
+/// The bytes of an audio file.
+#[derive(ToSchema)]
+#[schema(value_type = String, format = Binary)]
+pub(crate) struct AudioFile(Vec<u8>);
+
 /// A request to speak. Parameters of the model's family (`seed`, `prompt_text`, …) are further fields, or members of `kwargs`.
 #[derive(ToSchema)]
 #[schema(example = json!({

@@ -15,6 +15,7 @@ use super::{
 };
 use crate::{
     http::{body::Fields, error::ApiError, sse},
+    memory::Reservation,
     metrics,
     models::Events,
     server::App,
@@ -97,7 +98,7 @@ pub(super) async fn transcribe(app: &App, fields: Fields, task: Task) -> Result<
     let rate = card.input_sample_rate.unwrap_or(INPUT_RATE);
     let longest = app.config.limits.audio_seconds;
     let known_names = request.known_speakers.names.clone();
-    let (known_speakers, _held) = request.known_speakers.decode(rate, &app.memory).await?;
+    let (known_speakers, held) = request.known_speakers.decode(rate, &app.memory).await?;
     let samples = clips::decode("file", request.file, Some(rate), longest, &app.memory).await?;
     let seconds = samples.decoded.source.seconds;
     metrics::audio_in(running.uid(), seconds);
@@ -107,8 +108,8 @@ pub(super) async fn transcribe(app: &App, fields: Fields, task: Task) -> Result<
         growing = growing.diarized(known_names);
     }
     if request.stream {
-        let streaming =
-            Streaming { events, growing, sent: 0, diarized: request.format == TranscriptFormat::DiarizedJson };
+        let diarized = request.format == TranscriptFormat::DiarizedJson;
+        let streaming = Streaming { events, growing, sent: 0, diarized, _held: held };
         let uid = running.uid().to_owned();
         return Ok(sse::response(stream(streaming, move || metrics::first_byte(&uid, begun.elapsed())).await?));
     }
@@ -162,6 +163,8 @@ struct Streaming {
     sent: usize,
     /// Whether segments are sent beside the text.
     diarized: bool,
+    /// Memory of the recordings that the job has.
+    _held: Vec<Reservation>,
 }
 
 impl Streaming {

@@ -86,6 +86,14 @@ fn content_type(headers: &HeaderMap) -> &str {
 
 /// The dialect that the content type announces.
 fn dialect(headers: &HeaderMap) -> Result<Dialect, ApiError> {
+    let mut encodings = headers.get_all(header::CONTENT_ENCODING).iter();
+    if let Some(encoding) = encodings.find(|encoding| !encoding.as_bytes().eq_ignore_ascii_case(b"identity")) {
+        let message = format!(
+            "the body is encoded as `{}`, which is not read here; send it without `content-encoding`",
+            clip(&String::from_utf8_lossy(encoding.as_bytes()))
+        );
+        return Err(ApiError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, message));
+    }
     let essence = content_type(headers).split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     match essence.as_str() {
         "multipart/form-data" => Ok(Dialect::Form),
