@@ -116,9 +116,8 @@ fn readme_is_true() {
             },
             "sh" => {
                 let mut command = Command::new("sh");
-                let programs = [Environment::Xinference.interpreter(), &workspace::syrinx()].map(|program| {
-                    program.parent().expect("it lies in a directory").display().to_string()
-                });
+                let programs = [Environment::Xinference.interpreter(), &workspace::syrinx()]
+                    .map(|program| program.parent().expect("it lies in a directory").display().to_string());
                 let path = format!("{}:{}", programs.join(":"), std::env::var("PATH").unwrap_or_default());
                 command.args(["-e", "-c", &code]).env("PATH", path).env("SYRINX_ENDPOINT", server().address());
                 command.env("XINFERENCE_HOME", workspace::scratch("xinference-home"));
