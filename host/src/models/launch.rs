@@ -96,7 +96,7 @@ impl Models {
             )
         })?;
         if let Some(path) = spec.model_path.as_ref().filter(|path| !path.is_dir()) {
-            return Err(LaunchError::invalid("model_path", format!("there is no directory {}", path.display())));
+            return Err(LaunchError::invalid("model_path", format!("there is no directory {path:?}")));
         }
         let mut options: Object = entry.launch_options();
         options.extend(spec.options.clone());
