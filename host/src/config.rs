@@ -2,6 +2,7 @@
 //!
 //! [`Overrides`] is one such layer, with everything optional; [`Config`] is what comes out.
 
+use crate::auth::{self, StoredKey};
 use serde::Deserialize;
 use std::{
     collections::BTreeMap,
@@ -35,6 +36,12 @@ pub struct Config {
     pub log_level: String,
     /// Origins that browsers may call from; `*` is any.
     pub cors_origins: Vec<String>,
+    /// Address of a listener for `/metrics` alone, without a key; [`host`](Self::host) if there is only a port.
+    pub metrics_host: Option<String>,
+    /// Its port, 0 for a free one. No such listener if neither is given.
+    pub metrics_port: Option<u16>,
+    /// Who may use the server.
+    pub auth: auth::Settings,
     /// How much of what is accepted.
     pub limits: Limits,
     /// Models to launch at the start.
@@ -58,6 +65,14 @@ pub struct Limits {
     pub job: Duration,
     /// Longest silence in the middle of a request body.
     pub upload_silence: Duration,
+    /// Longest time that a client may leave a response unread before its connection is closed.
+    pub reader_silence: Duration,
+    /// Memory in bytes for the uploads of all requests together, and for the samples that come out of them.
+    pub upload_memory: u64,
+    /// Most saved voices.
+    pub voices: usize,
+    /// Most bytes of all their samples.
+    pub voice_bytes: u64,
     /// Time that requests in flight get when the server stops.
     pub drain: Duration,
     /// Most connections at a time.
@@ -86,6 +101,9 @@ impl Default for Config {
             catalogue_dirs: Vec::new(),
             log_level: "info".to_owned(),
             cors_origins: vec!["*".to_owned()],
+            metrics_host: None,
+            metrics_port: None,
+            auth: auth::Settings::default(),
             limits: Limits::default(),
             launch: Vec::new(),
         }
@@ -102,6 +120,10 @@ impl Default for Limits {
             threads: 0,
             job: Duration::from_secs(3600),
             upload_silence: Duration::from_secs(60),
+            reader_silence: Duration::from_secs(60),
+            upload_memory: 2 << 30,
+            voices: 1000,
+            voice_bytes: 1 << 30,
             drain: Duration::from_secs(30),
             connections: 1024,
         }
@@ -126,10 +148,28 @@ pub struct Overrides {
     pub log_level: Option<String>,
     /// See [`Config::cors_origins`].
     pub cors_origins: Option<Vec<String>>,
+    /// See [`Config::metrics_host`].
+    pub metrics_host: Option<String>,
+    /// See [`Config::metrics_port`].
+    pub metrics_port: Option<u16>,
+    /// See [`Config::auth`].
+    pub auth: AuthOverrides,
     /// See [`Config::limits`].
     pub limits: LimitOverrides,
     /// See [`Config::launch`]. A layer that names models replaces those of the layer below.
     pub launch: Option<Vec<LaunchAtStart>>,
+}
+
+/// Who may use the server, in one layer.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct AuthOverrides {
+    /// See [`auth::Settings::keys`]. A layer that names keys replaces those of the layer below.
+    pub keys: Option<Vec<StoredKey>>,
+    /// See [`auth::Settings::key_file`].
+    pub key_file: Option<PathBuf>,
+    /// See [`auth::Settings::open_metrics`].
+    pub open_metrics: Option<bool>,
 }
 
 /// The limits of one layer. Times are in seconds.
@@ -150,6 +190,14 @@ pub struct LimitOverrides {
     pub job_seconds: Option<u64>,
     /// See [`Limits::upload_silence`].
     pub upload_silence_seconds: Option<u64>,
+    /// See [`Limits::reader_silence`].
+    pub reader_silence_seconds: Option<u64>,
+    /// See [`Limits::upload_memory`].
+    pub upload_memory_bytes: Option<u64>,
+    /// See [`Limits::voices`].
+    pub voices: Option<usize>,
+    /// See [`Limits::voice_bytes`].
+    pub voice_bytes: Option<u64>,
     /// See [`Limits::drain`].
     pub drain_seconds: Option<u64>,
     /// See [`Limits::connections`].
@@ -258,6 +306,13 @@ impl Overrides {
             cors_origins: read
                 .text("SYRINX_CORS_ORIGINS")
                 .map(|list| list.split(',').map(|origin| origin.trim().to_owned()).collect()),
+            metrics_host: read.text("SYRINX_METRICS_HOST"),
+            metrics_port: read.parsed("SYRINX_METRICS_PORT", "a port, 0 to 65535")?,
+            auth: AuthOverrides {
+                keys: read.keys("SYRINX_API_KEYS")?,
+                key_file: read.text("SYRINX_KEY_FILE").map(PathBuf::from),
+                open_metrics: read.parsed("SYRINX_OPEN_METRICS", "true or false")?,
+            },
             limits: LimitOverrides {
                 body_bytes: read.parsed("SYRINX_MAX_BODY_BYTES", WHOLE)?,
                 input_characters: read.parsed("SYRINX_MAX_INPUT_CHARACTERS", WHOLE)?,
@@ -266,6 +321,10 @@ impl Overrides {
                 threads: read.parsed("SYRINX_THREADS", WHOLE)?,
                 job_seconds: read.parsed("SYRINX_JOB_SECONDS", WHOLE)?,
                 upload_silence_seconds: read.parsed("SYRINX_UPLOAD_SILENCE_SECONDS", WHOLE)?,
+                reader_silence_seconds: read.parsed("SYRINX_READER_SILENCE_SECONDS", WHOLE)?,
+                upload_memory_bytes: read.parsed("SYRINX_UPLOAD_MEMORY_BYTES", WHOLE)?,
+                voices: read.parsed("SYRINX_VOICES", WHOLE)?,
+                voice_bytes: read.parsed("SYRINX_VOICE_BYTES", WHOLE)?,
                 drain_seconds: read.parsed("SYRINX_DRAIN_SECONDS", WHOLE)?,
                 connections: read.parsed("SYRINX_MAX_CONNECTIONS", WHOLE)?,
             },
@@ -288,6 +347,18 @@ impl Variables<'_> {
             Ok(parsed) => Ok(Some(parsed)),
             Err(_) => Err(ConfigError::Environment { name: name.to_owned(), value, expected }),
         }
+    }
+
+    /// Keys between commas. A message doesn't repeat them.
+    fn keys(&self, name: &str) -> Result<Option<Vec<StoredKey>>, ConfigError> {
+        let Some(list) = self.text(name) else { return Ok(None) };
+        let keys = list.split(',').map(str::trim).filter(|key| !key.is_empty()).map(str::parse);
+        let keys = keys.collect::<Result<Vec<_>, _>>().map_err(|_| ConfigError::Environment {
+            name: name.to_owned(),
+            value: "…".to_owned(),
+            expected: "keys of visible ASCII characters, or of sha256: and 64 hexadecimal digits, with commas between",
+        })?;
+        Ok(Some(keys))
     }
 
     fn paths(&self, name: &str) -> Option<Vec<PathBuf>> {
@@ -331,6 +402,11 @@ impl Config {
         set(&mut self.log_level, layer.log_level);
         set(&mut self.cors_origins, layer.cors_origins);
         set(&mut self.launch, layer.launch);
+        self.metrics_host = layer.metrics_host.or_else(|| self.metrics_host.take());
+        self.metrics_port = layer.metrics_port.or(self.metrics_port);
+        set(&mut self.auth.keys, layer.auth.keys);
+        self.auth.key_file = layer.auth.key_file.map(expand_home).or_else(|| self.auth.key_file.take());
+        set(&mut self.auth.open_metrics, layer.auth.open_metrics);
         let (limits, layer) = (&mut self.limits, layer.limits);
         set(&mut limits.body_bytes, layer.body_bytes);
         set(&mut limits.input_characters, layer.input_characters);
@@ -339,6 +415,10 @@ impl Config {
         set(&mut limits.threads, layer.threads);
         set(&mut limits.job, seconds(layer.job_seconds));
         set(&mut limits.upload_silence, seconds(layer.upload_silence_seconds));
+        set(&mut limits.reader_silence, seconds(layer.reader_silence_seconds));
+        set(&mut limits.upload_memory, layer.upload_memory_bytes);
+        set(&mut limits.voices, layer.voices);
+        set(&mut limits.voice_bytes, layer.voice_bytes);
         set(&mut limits.drain, seconds(layer.drain_seconds));
         set(&mut limits.connections, layer.connections);
     }
@@ -362,8 +442,12 @@ impl Config {
         if limits.connections == 0 {
             return wrong("limits.connections", &limits.connections, "at least 1");
         }
-        if limits.upload_silence.is_zero() || limits.job.is_zero() {
-            return wrong("limits.job_seconds and limits.upload_silence_seconds", &0, "at least 1");
+        if limits.upload_silence.is_zero() || limits.reader_silence.is_zero() || limits.job.is_zero() {
+            let names = "limits.job_seconds, limits.upload_silence_seconds and limits.reader_silence_seconds";
+            return wrong(names, &0, "at least 1");
+        }
+        if limits.upload_memory < limits.body_bytes {
+            return wrong("limits.upload_memory_bytes", &limits.upload_memory, "at least limits.body_bytes");
         }
         if self.host.trim().is_empty() {
             return wrong("host", &"empty", "an address or a name");
@@ -371,12 +455,23 @@ impl Config {
         Ok(())
     }
 
+    /// Where to serve measurements apart from everything else: host and port, if anywhere.
+    pub fn metrics_listener(&self) -> Option<(&str, u16)> {
+        let asked = self.metrics_host.is_some() || self.metrics_port.is_some();
+        asked.then(|| (self.metrics_host.as_deref().unwrap_or(&self.host), self.metrics_port.unwrap_or(0)))
+    }
+
     /// Where clients find this server, as `host:port`, with the port that it really has.
     pub fn address(&self, port: u16) -> String {
-        match self.host.parse::<IpAddr>() {
-            Ok(IpAddr::V6(address)) => format!("[{address}]:{port}"),
-            _ => format!("{}:{port}", self.host),
-        }
+        address_of(&self.host, port)
+    }
+}
+
+/// `host:port`, with brackets where an address needs them.
+pub(crate) fn address_of(host: &str, port: u16) -> String {
+    match host.parse::<IpAddr>() {
+        Ok(IpAddr::V6(address)) => format!("[{address}]:{port}"),
+        _ => format!("{host}:{port}"),
     }
 }
 
@@ -431,6 +526,40 @@ mod tests {
         let variables = [("SYRINX_PORT".to_owned(), "http".to_owned())].into();
         let message = Overrides::from_variables(&variables).unwrap_err().to_string();
         assert!(message.contains("SYRINX_PORT") && message.contains("http"), "{message}");
+    }
+
+    #[test]
+    fn keys_come_from_file_and_environment() {
+        let file = "[auth]\nkeys = [\"one\", \"two\"]\nkey_file = \"/etc/keys\"\nopen_metrics = true\n";
+        let mut config = Config::default();
+        assert!(!config.auth.is_on());
+        config.merge(Overrides::from_toml(file, Path::new("s.toml")).unwrap());
+        assert_eq!(config.auth.keys, [StoredKey::of("one"), StoredKey::of("two")]);
+        assert!(config.auth.is_on() && config.auth.open_metrics && config.auth.key_file.is_some());
+        let variables = [("SYRINX_API_KEYS".to_owned(), format!("three, {},", StoredKey::of("four").line()))].into();
+        config.merge(Overrides::from_variables(&variables).unwrap());
+        assert_eq!(config.auth.keys, [StoredKey::of("three"), StoredKey::of("four")], "a later layer replaces them");
+    }
+
+    #[test]
+    fn messages_do_not_repeat_keys() {
+        let message =
+            Overrides::from_toml("[auth]\nkeys = [\"my secret\"]\n", Path::new("s.toml")).unwrap_err().to_string();
+        assert!(message.contains("s.toml:2:") && !message.contains("secret"), "{message}");
+        let variables = [("SYRINX_API_KEYS".to_owned(), "sha256:secret".to_owned())].into();
+        let message = Overrides::from_variables(&variables).unwrap_err().to_string();
+        assert!(message.contains("SYRINX_API_KEYS") && !message.contains("secret"), "{message}");
+    }
+
+    #[test]
+    fn metrics_have_a_port_of_their_own_when_asked_for() {
+        let mut config = Config::default();
+        assert_eq!(config.metrics_listener(), None);
+        config.merge(Overrides { metrics_port: Some(9100), ..Overrides::default() });
+        config.merge(Overrides { host: Some("::1".to_owned()), ..Overrides::default() });
+        assert_eq!(config.metrics_listener(), Some(("::1", 9100)));
+        config.merge(Overrides { metrics_host: Some("127.0.0.1".to_owned()), ..Overrides::default() });
+        assert_eq!(config.metrics_listener(), Some(("127.0.0.1", 9100)));
     }
 
     #[test]

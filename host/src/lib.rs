@@ -10,6 +10,7 @@
 //! 6. [`audio`] encodes samples as they arrive; [`http`] sends them.
 
 pub mod audio;
+pub mod auth;
 pub mod cli;
 pub mod config;
 mod connection;
@@ -17,8 +18,12 @@ mod connection;
 #[doc(hidden)]
 pub mod fuzzing;
 pub mod http;
+pub mod machine;
+mod memory;
 pub mod metrics;
 pub mod models;
 pub mod plugins;
 pub mod schema;
 pub mod server;
+mod stall;
+pub mod voices;

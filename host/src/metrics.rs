@@ -6,8 +6,9 @@ use crate::models::Models;
 use ::metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
 use std::{
+    collections::BTreeMap,
     fmt::Write as _,
-    sync::OnceLock,
+    sync::{Mutex, OnceLock, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -15,8 +16,8 @@ const REQUESTS: &str = "syrinx_http_requests_total";
 const DURATION: &str = "syrinx_http_request_duration_seconds";
 const IN_FLIGHT: &str = "syrinx_http_requests_in_flight";
 const FIRST_BYTE: &str = "syrinx_first_byte_seconds";
-const AUDIO_IN: &str = "syrinx_audio_input_seconds";
-const AUDIO_OUT: &str = "syrinx_audio_output_seconds";
+const AUDIO_IN: &str = "syrinx_audio_input_seconds_total";
+const AUDIO_OUT: &str = "syrinx_audio_output_seconds_total";
 const RUNNING: &str = "syrinx_jobs_running";
 const WAITING: &str = "syrinx_jobs_waiting";
 
@@ -41,8 +42,6 @@ pub fn install() -> Result<PrometheusHandle, BuildError> {
     describe_histogram!(DURATION, "Seconds from the first byte of a request to the last of its response");
     describe_gauge!(IN_FLIGHT, "Requests being answered");
     describe_histogram!(FIRST_BYTE, "Seconds from a streamed request to the first bytes of its result, by model");
-    describe_counter!(AUDIO_IN, "Seconds of audio to transcribe, by model");
-    describe_counter!(AUDIO_OUT, "Seconds of audio spoken, by model");
     Ok(INSTALLED.get_or_init(|| handle).clone())
 }
 
@@ -99,9 +98,12 @@ pub(crate) fn audio_out(model: &str, seconds: f64) {
     add_seconds(AUDIO_OUT, model, seconds);
 }
 
-/// The facade's counters are whole numbers, so fractions of seconds would be lost: these are gauges that only grow.
+/// Seconds of audio by counter and model. The facade's counters are whole numbers, which would lose the fractions.
+static AUDIO: Mutex<BTreeMap<(&'static str, String), f64>> = Mutex::new(BTreeMap::new());
+
 fn add_seconds(name: &'static str, model: &str, seconds: f64) {
-    gauge!(name, "model" => model.to_owned()).increment(seconds);
+    let mut audio = AUDIO.lock().unwrap_or_else(PoisonError::into_inner);
+    *audio.entry((name, model.to_owned())).or_default() += seconds.max(0.0);
 }
 
 /// Everything, in Prometheus' text format 0.0.4. Queues are read now: a model that is gone leaves nothing behind.
@@ -113,11 +115,20 @@ pub(crate) fn render(handle: &PrometheusHandle, models: &Models) -> String {
         .into_iter()
         .filter_map(|status| Some((models.running(&status.uid).ok()?.load(), label(&status.uid))))
         .collect();
+    let audio = AUDIO.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    for (name, help) in
+        [(AUDIO_IN, "Seconds of audio to transcribe, by model"), (AUDIO_OUT, "Seconds of audio spoken, by model")]
+    {
+        // Writing into a string can't fail.
+        let _ = write!(text, "# HELP {name} {help}\n# TYPE {name} counter\n");
+        for ((_, model), seconds) in audio.iter().filter(|((counter, _), _)| *counter == name) {
+            let _ = writeln!(text, "{name}{{model=\"{}\"}} {seconds}", label(model));
+        }
+    }
     for (name, help, value) in [
         (RUNNING, "Jobs that run, by model", (|load| load.running) as fn(crate::models::Load) -> usize),
         (WAITING, "Jobs that wait for a place, by model", |load| load.waiting),
     ] {
-        // Writing into a string can't fail.
         let _ = write!(text, "# HELP {name} {help}\n# TYPE {name} gauge\n");
         for (load, model) in &loads {
             let _ = writeln!(text, "{name}{{model=\"{model}\"}} {}", value(*load));

@@ -5,11 +5,17 @@
 //! waiting.
 
 use crate::{
-    config::Config,
-    connection::{Activity, Connections, Wire},
-    http, metrics,
+    auth::{KeyFileError, Keys},
+    config::{Config, address_of},
+    connection::{Activity, Connections},
+    http,
+    machine::Machine,
+    memory::Memory,
+    metrics,
     models::{Models, RegistryProvision, Settings},
     plugins::{Plugins, is_plugin_file, watch::Watch},
+    stall::ImpatientWriter,
+    voices::{Quota, Voices},
 };
 use axum::Router;
 use hyper_util::{
@@ -20,7 +26,7 @@ use hyper_util::{
 use metrics_exporter_prometheus::PrometheusHandle;
 use std::{
     io::{self, IsTerminal as _},
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{
         Arc, OnceLock,
         atomic::{AtomicBool, AtomicUsize, Ordering},
@@ -28,7 +34,12 @@ use std::{
     time::{Duration, Instant},
 };
 use syrinx_registry::{Catalogue, CatalogueError, Store, StoreConfig, StoreError};
-use tokio::{net::TcpListener, sync::Semaphore, task::JoinSet, time::timeout};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::Semaphore,
+    task::JoinSet,
+    time::timeout,
+};
 
 /// Longest time that a client may take for the headers of a request, and longest rest of an idle connection.
 const HEADERS: Duration = Duration::from_secs(60);
@@ -45,6 +56,16 @@ pub struct App {
     pub config: Config,
     /// Models.
     pub models: Arc<Models>,
+    /// Who may use it.
+    pub(crate) keys: Keys,
+    /// The machine under it.
+    pub(crate) machine: Machine,
+    /// Requests being answered.
+    pub(crate) in_flight: http::InFlight,
+    /// Voices that people have saved.
+    pub(crate) voices: Arc<Voices>,
+    /// Memory for uploads.
+    pub(crate) memory: Memory,
     /// Renders `/metrics`.
     pub(crate) metrics: PrometheusHandle,
     started: Instant,
@@ -59,11 +80,13 @@ pub struct App {
 pub enum ServeError {
     /// Another program listens there.
     #[error(
-        "{address} is in use by another program: stop that one, or choose another port with --port (0 takes a free one)"
+        "{address} is in use by another program: stop that one, or choose another port with {flag} (0 takes a free one)"
     )]
     InUse {
         /// Where it should have listened.
         address: String,
+        /// What chooses another port.
+        flag: &'static str,
     },
     /// Can't listen there.
     #[error("cannot listen on {address}: {source}")]
@@ -93,21 +116,37 @@ pub enum ServeError {
     /// The runtime can't be set up.
     #[error("cannot start: {0}")]
     Runtime(io::Error),
+    /// Saved voices can't be read.
+    #[error("the place for saved voices can't be used: {0}")]
+    Voices(io::Error),
     /// Measurements can't be set up.
     #[error("cannot set up metrics: {0}")]
     Metrics(String),
+    /// The key file can't be used.
+    #[error(transparent)]
+    Keys(#[from] KeyFileError),
 }
 
 impl App {
-    /// The state of a server with these settings and models.
+    /// The state of a server with these settings and models, which keeps what it saves under `home`.
     ///
     /// # Errors
-    /// When the process has a recorder of measurements already that isn't ours.
-    pub fn new(config: Config, models: Arc<Models>) -> Result<Arc<Self>, ServeError> {
+    /// When `home` or the key file can't be used, and when the process has a recorder of measurements already that isn't
+    /// ours.
+    pub fn new(config: Config, models: Arc<Models>, home: &Path) -> Result<Arc<Self>, ServeError> {
+        let quota = Quota { count: config.limits.voices, bytes: config.limits.voice_bytes };
+        let voices = Voices::open(&home.join("voices"), quota).map_err(ServeError::Voices)?;
+        let memory = Memory::new(config.limits.upload_memory);
         let metrics = metrics::install().map_err(|error| ServeError::Metrics(error.to_string()))?;
+        let keys = Keys::open(config.auth.clone())?;
         Ok(Arc::new(Self {
             config,
             models,
+            keys,
+            machine: Machine::new(),
+            in_flight: http::InFlight::default(),
+            voices: Arc::new(voices),
+            memory,
             metrics,
             started: Instant::now(),
             port: OnceLock::new(),
@@ -119,6 +158,11 @@ impl App {
     /// Where clients find this server, as `host:port`.
     pub fn address(&self) -> String {
         self.config.address(self.port.get().copied().unwrap_or(self.config.port))
+    }
+
+    /// Bytes that uploads and the samples of them take at the moment.
+    pub fn upload_bytes(&self) -> u64 {
+        self.memory.used()
     }
 
     /// How long it has been running.
@@ -151,7 +195,13 @@ pub fn serve(config: Config) -> Result<(), ServeError> {
     let outcome = runtime.block_on(async {
         // First of all, so that a mistake shows before anything slow begins.
         let listener = bind(&config).await?;
+        let metrics_listener = match config.metrics_listener() {
+            Some((host, port)) => Some(bind_at(host, port, "--metrics-exporter-port").await?),
+            None => None,
+        };
         let (app, _watches) = assemble(config)?;
+        // Ends with the runtime: measurements are of interest until the last request is done.
+        metrics_listener.map(|listener| tokio::spawn(serve_metrics(listener, app.clone())));
         launch_at_start(&app);
         let (stop, skip) = (signal(), signal());
         run(listener, app, stop, skip).await;
@@ -182,11 +232,40 @@ fn start_log(filter: &str) {
 /// # Errors
 /// When that isn't possible.
 pub async fn bind(config: &Config) -> Result<TcpListener, ServeError> {
-    let address = config.address(config.port);
-    TcpListener::bind((config.host.as_str(), config.port)).await.map_err(|source| match source.kind() {
-        io::ErrorKind::AddrInUse => ServeError::InUse { address },
+    bind_at(&config.host, config.port, "--port").await
+}
+
+/// Takes a port that `flag` chooses.
+async fn bind_at(host: &str, port: u16, flag: &'static str) -> Result<TcpListener, ServeError> {
+    let address = address_of(host, port);
+    TcpListener::bind((host, port)).await.map_err(|source| match source.kind() {
+        io::ErrorKind::AddrInUse => ServeError::InUse { address, flag },
         _ => ServeError::Listen { address, source },
     })
+}
+
+/// Serves measurements apart from everything else.
+async fn serve_metrics(listener: TcpListener, app: Arc<App>) {
+    /// Scrapers are few.
+    const CONNECTIONS: usize = 16;
+    if let Ok(address) = listener.local_addr() {
+        tracing::info!("metrics on http://{address}/metrics");
+    }
+    let router = http::metrics_router(app.clone());
+    let graceful = GracefulShutdown::new();
+    let places = Arc::new(Semaphore::new(CONNECTIONS));
+    while let Ok(place) = places.clone().acquire_owned().await {
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                let connection = connection(stream, router.clone(), &graceful, &app.config);
+                tokio::spawn(async move {
+                    connection.await;
+                    drop(place);
+                });
+            }
+            Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
+        }
+    }
 }
 
 /// Opens store, catalogue and plugins. The watches must be kept.
@@ -203,7 +282,7 @@ fn assemble(config: Config) -> Result<(Arc<App>, Vec<Watch>), ServeError> {
         job_deadline: config.limits.job,
     };
     let models = Models::new(plugins, provision.clone(), settings);
-    let app = App::new(config, models)?;
+    let app = App::new(config, models, store.root())?;
     load_plugins(&app)?;
     let watches = [
         watch(&app.config.plugin_dirs, |dirs| {
@@ -298,12 +377,12 @@ pub async fn run(listener: TcpListener, app: Arc<App>, stop: impl Future<Output 
     if let Ok(address) = listener.local_addr() {
         let _ = app.port.set(address.port());
     }
-    tracing::info!(version = env!("CARGO_PKG_VERSION"), "listening on http://{}", app.address());
+    let auth = if app.keys.is_on() { "on" } else { "off" };
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), auth, "listening on http://{}", app.address());
     let router = http::router(app.clone());
     let graceful = GracefulShutdown::new();
     let mut connections = JoinSet::new();
     let open = Connections::default();
-    let any_origin = app.config.cors_origins.iter().any(|origin| origin == "*");
     let places = Arc::new(Semaphore::new(app.config.limits.connections));
     let mut stop = std::pin::pin!(stop);
     loop {
@@ -325,10 +404,7 @@ pub async fn run(listener: TcpListener, app: Arc<App>, stop: impl Future<Output 
         };
         match accepted {
             Ok((stream, _)) => {
-                // Events of a few bytes should leave at once.
-                let _ = stream.set_nodelay(true);
-                let wire = Wire::new(stream, any_origin);
-                let connection = connection(wire, router.clone(), &graceful);
+                let connection = connection(stream, router.clone(), &graceful, &app.config);
                 let activity = Arc::<Activity>::default();
                 let task = connections.spawn(activity.clone().during(async move {
                     connection.await;
@@ -366,10 +442,19 @@ pub async fn run(listener: TcpListener, app: Arc<App>, stop: impl Future<Output 
 }
 
 /// One connection, from its first request to its last.
-fn connection(wire: Wire, router: Router, graceful: &GracefulShutdown) -> impl Future<Output = ()> + Send + 'static {
+fn connection(
+    stream: TcpStream,
+    router: Router,
+    graceful: &GracefulShutdown,
+    config: &Config,
+) -> impl Future<Output = ()> + Send + 'static {
+    // Events of a few bytes should leave at once.
+    let _ = stream.set_nodelay(true);
     let mut builder = auto::Builder::new(TokioExecutor::new()).http1_only();
     builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADERS).max_buf_size(HEADER_BYTES);
-    let serving = builder.serve_connection_with_upgrades(TokioIo::new(wire), TowerToHyperService::new(router));
+    let any_origin = config.cors_origins.iter().any(|origin| origin == "*");
+    let stream = http::Wire::new(ImpatientWriter::new(stream, config.limits.reader_silence), any_origin);
+    let serving = builder.serve_connection_with_upgrades(TokioIo::new(stream), TowerToHyperService::new(router));
     let serving = graceful.watch(serving.into_owned());
     async move {
         if let Err(error) = serving.await {

@@ -183,7 +183,7 @@ fn ogg_opus_tells_the_truth() {
 #[test]
 fn rates_are_converted_when_asked_or_needed() {
     let pcm = signal(24_000, 1.0);
-    let options = EncodeOptions { sample_rate: Some(16_000), bitrate: None };
+    let options = EncodeOptions { sample_rate: Some(16_000), ..EncodeOptions::default() };
     for format in FORMATS {
         let mut made = encoder(format, 24_000, &options).unwrap();
         assert_eq!(made.sample_rate(), if format == Format::Opus { 48_000 } else { 16_000 }, "{format}");
@@ -196,7 +196,9 @@ fn rates_are_converted_when_asked_or_needed() {
     assert_eq!(encoder(Format::Mp3, 23_000, &EncodeOptions::default()).unwrap().sample_rate(), 24_000);
     for rate in [0, 7_999, 48_001, u32::MAX] {
         let error =
-            encoder(Format::Wav, 24_000, &EncodeOptions { sample_rate: Some(rate), bitrate: None }).err().unwrap();
+            encoder(Format::Wav, 24_000, &EncodeOptions { sample_rate: Some(rate), ..EncodeOptions::default() })
+                .err()
+                .unwrap();
         assert!(matches!(error, EncodeError::Rate { .. }) && error.to_string().contains("8000 to 48000"), "{error}");
     }
 }
@@ -209,13 +211,15 @@ fn odd_pcm_and_odd_use() {
             let file = whole(format, 24_000, &EncodeOptions::default(), &vec![0.1; n]);
             assert!(!file.is_empty() || n == 0, "{format} of {n} samples");
         }
-        let mut made = encoder(format, 24_000, &EncodeOptions { sample_rate: Some(16_000), bitrate: Some(1) }).unwrap();
+        let mut made =
+            encoder(format, 24_000, &EncodeOptions { sample_rate: Some(16_000), bitrate: Some(1), speed: None })
+                .unwrap();
         made.push(&[f32::NAN, f32::INFINITY, -1e30, 2.0, -2.0]).unwrap();
         made.push(&vec![3.0; 5_000]).unwrap();
         made.finish().unwrap();
         assert!(matches!(made.push(&[0.0]), Err(EncodeError::Finished)), "{format}");
         assert!(matches!(made.finish(), Err(EncodeError::Finished)), "{format}");
-        encoder(format, 24_000, &EncodeOptions { sample_rate: None, bitrate: Some(u32::MAX) })
+        encoder(format, 24_000, &EncodeOptions { bitrate: Some(u32::MAX), ..EncodeOptions::default() })
             .unwrap()
             .push(&[0.5; 3_000])
             .unwrap();

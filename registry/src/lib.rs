@@ -22,6 +22,7 @@
 
 mod cancel;
 mod catalogue;
+mod custom;
 mod error;
 mod fetch;
 mod progress;
@@ -29,9 +30,11 @@ mod store;
 
 pub use cancel::CancelToken;
 pub use catalogue::{
-    Ability, AssetEntry, Catalogue, CatalogueError, FileRule, Format, HubId, Item, Join, JsonMap, ModelEntry, Origin,
-    Package, Problem, RegisterError, RuntimeBuild, RuntimeEntry, Sha256Digest, Source, UnknownName, WheelTags,
+    Ability, AssetEntry, Catalogue, CatalogueError, FileRule, Format, HubId, Item, Join, JsonMap, ModelEntry,
+    ModelVersion, Origin, Package, Problem, RegisterError, RuntimeBuild, RuntimeEntry, Sha256Digest, Source,
+    UnknownName, WheelTags,
 };
+pub use custom::{CustomModel, CustomModels, MOST_CUSTOM_MODELS, RegistrationError, SpecError};
 pub use error::{Attempt, FetchError, Needed, StoreError};
 pub use fetch::http::Timeouts;
 pub use progress::{Progress, ProgressUpdate, Silent, Stage, TerminalProgress};

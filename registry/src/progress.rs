@@ -53,6 +53,10 @@ pub struct ProgressUpdate {
     pub done: u64,
     /// Bytes of this source altogether, when known.
     pub total: Option<u64>,
+    /// Bytes of the file in work that are here.
+    pub file_done: u64,
+    /// Bytes of the file in work altogether, when known.
+    pub file_total: Option<u64>,
 }
 
 impl ProgressUpdate {

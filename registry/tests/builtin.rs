@@ -2,35 +2,47 @@
 
 use std::collections::BTreeSet;
 
-use syrinx_registry::{Ability, Catalogue, Format, Origin, Source};
+use serde_json::Value;
+use syrinx_registry::{Catalogue, Format, JsonMap, ModelVersion, Origin, Source};
 
-/// Xinference 4.1.0: name, family, Hugging Face id, ModelScope id, multilingual.
-const OFFICIAL: &[(&str, &str, &str, Option<&str>, bool)] = &[
-    (
-        "Belle-whisper-large-v3-zh",
-        "whisper",
-        "BELLE-2/Belle-whisper-large-v3-zh",
-        Some("Xorbits/Belle-whisper-large-v3-zh"),
-        false,
-    ),
-    ("Kokoro-82M", "Kokoro", "hexgrad/Kokoro-82M", Some("AI-ModelScope/Kokoro-82M"), true),
-    ("Kokoro-82M-v1.1-zh", "Kokoro-zh", "hexgrad/Kokoro-82M-v1.1-zh", Some("AI-ModelScope/Kokoro-82M-v1.1-zh"), false),
-    ("whisper-base", "whisper", "openai/whisper-base", None, true),
-    ("whisper-base.en", "whisper", "openai/whisper-base.en", None, false),
-    ("whisper-large-v3", "whisper", "openai/whisper-large-v3", Some("AI-ModelScope/whisper-large-v3"), true),
-    (
-        "whisper-large-v3-turbo",
-        "whisper",
-        "openai/whisper-large-v3-turbo",
-        Some("AI-ModelScope/whisper-large-v3-turbo"),
-        true,
-    ),
-    ("whisper-medium", "whisper", "openai/whisper-medium", None, true),
-    ("whisper-medium.en", "whisper", "openai/whisper-medium.en", None, false),
-    ("whisper-small", "whisper", "openai/whisper-small", None, true),
-    ("whisper-small.en", "whisper", "openai/whisper-small.en", None, false),
-    ("whisper-tiny", "whisper", "openai/whisper-tiny", None, true),
-    ("whisper-tiny.en", "whisper", "openai/whisper-tiny.en", None, false),
+/// Xinference 4.1.0: name, family, Hugging Face id, ModelScope id, abilities (`+x` is `text2audio_x`), multilingual, default_model_config,
+/// default_transcription_config (JSON, empty: none); and Fun-CosyVoice3-0.5B.
+type Official =
+    (&'static str, &'static str, &'static str, Option<&'static str>, &'static str, bool, &'static str, &'static str);
+#[rustfmt::skip]
+const OFFICIAL: &[Official] = &[
+    ("Belle-whisper-large-v3-zh", "whisper", "BELLE-2/Belle-whisper-large-v3-zh", Some("Xorbits/Belle-whisper-large-v3-zh"), "audio2text", false, r#""#, r#""#),
+    ("ChatTTS", "ChatTTS", "2Noise/ChatTTS", Some("AI-ModelScope/ChatTTS"), "text2audio +zero_shot", true, r#""#, r#""#),
+    ("CosyVoice-300M", "CosyVoice", "FunAudioLLM/CosyVoice-300M", Some("iic/CosyVoice-300M"), "text2audio +voice_cloning", true, r#""#, r#""#),
+    ("CosyVoice-300M-Instruct", "CosyVoice", "FunAudioLLM/CosyVoice-300M-Instruct", Some("iic/CosyVoice-300M-Instruct"), "text2audio +zero_shot", true, r#""#, r#""#),
+    ("CosyVoice-300M-SFT", "CosyVoice", "FunAudioLLM/CosyVoice-300M-SFT", Some("iic/CosyVoice-300M-SFT"), "text2audio +zero_shot", true, r#""#, r#""#),
+    ("CosyVoice2-0.5B", "CosyVoice", "JunHowie/CosyVoice2-0.5B", Some("iic/CosyVoice2-0.5B"), "text2audio +zero_shot +voice_cloning", true, r#""#, r#""#),
+    ("FishAudio-S1-mini", "FishAudio", "fishaudio/s1-mini", Some("fishaudio/s1-mini"), "text2audio +zero_shot +voice_cloning", true, r#""#, r#""#),
+    ("FishAudio-S2-Pro", "FishAudio", "fishaudio/s2-pro", Some("fishaudio/s2-pro"), "text2audio +zero_shot +voice_cloning", true, r#""#, r#""#),
+    ("FishSpeech-1.5", "FishAudio", "fishaudio/fish-speech-1.5", Some("fishaudio/fish-speech-1.5"), "text2audio +zero_shot +voice_cloning", true, r#""#, r#""#),
+    ("Fun-ASR-MLT-Nano-2512", "funasr", "FunAudioLLM/Fun-ASR-MLT-Nano-2512", Some("FunAudioLLM/Fun-ASR-MLT-Nano-2512"), "audio2text", false, r#"{"vad_model":"fsmn-vad","vad_kwargs":{"max_single_segment_time":30000}}"#, r#"{"batch_size":1}"#),
+    ("Fun-ASR-Nano-2512", "funasr", "FunAudioLLM/Fun-ASR-Nano-2512", Some("FunAudioLLM/Fun-ASR-Nano-2512"), "audio2text", false, r#"{"vad_model":"fsmn-vad","vad_kwargs":{"max_single_segment_time":30000}}"#, r#"{"batch_size":1}"#),
+    ("Fun-CosyVoice3-0.5B", "CosyVoice", "FunAudioLLM/Fun-CosyVoice3-0.5B-2512", None, "text2audio +zero_shot +voice_cloning", true, r#""#, r#""#),
+    ("IndexTTS-2.5", "IndexTTS2", "IndexTeam/IndexTTS-2.5", Some("IndexTeam/IndexTTS-2.5"), "text2audio +zero_shot +voice_cloning +emotion_control", true, r#""#, r#""#),
+    ("IndexTTS2", "IndexTTS2", "IndexTeam/IndexTTS-2", Some("IndexTeam/IndexTTS-2"), "text2audio +zero_shot +voice_cloning +emotion_control", true, r#"{"small_models_dir":null}"#, r#""#),
+    ("Kokoro-82M", "Kokoro", "hexgrad/Kokoro-82M", Some("AI-ModelScope/Kokoro-82M"), "text2audio +zero_shot", true, r#""#, r#""#),
+    ("Kokoro-82M-v1.1-zh", "Kokoro-zh", "hexgrad/Kokoro-82M-v1.1-zh", Some("AI-ModelScope/Kokoro-82M-v1.1-zh"), "text2audio +zero_shot", false, r#""#, r#""#),
+    ("SenseVoiceSmall", "funasr", "FunAudioLLM/SenseVoiceSmall", Some("iic/SenseVoiceSmall"), "audio2text", true, r#"{"vad_model":"fsmn-vad","vad_kwargs":{"max_single_segment_time":30000}}"#, r#"{"use_itn":true,"batch_size_s":60,"merge_vad":true,"merge_length_s":15}"#),
+    ("paraformer-zh", "funasr", "funasr/paraformer-zh", Some("iic/speech_paraformer-large_asr_nat-zh-cn-16k-common-vocab8404-pytorch"), "audio2text", false, r#"{"vad_model":"fsmn-vad","punc_model":"ct-punc"}"#, r#"{"batch_size_s":300}"#),
+    ("paraformer-zh-hotword", "funasr", "JunHowie/speech_paraformer-large-contextual_asr_nat-zh-cn-16k-common-vocab8404", Some("iic/speech_paraformer-large-contextual_asr_nat-zh-cn-16k-common-vocab8404"), "audio2text", false, r#"{"vad_model":"fsmn-vad","punc_model":"ct-punc"}"#, r#"{"hotword":"","batch_size_s":300}"#),
+    ("paraformer-zh-long", "funasr", "JunHowie/speech_paraformer-large-vad-punc_asr_nat-zh-cn-16k-common-vocab8404-pytorch", Some("iic/speech_paraformer-large-vad-punc_asr_nat-zh-cn-16k-common-vocab8404-pytorch"), "audio2text", false, r#"{"vad_model":"fsmn-vad","punc_model":"ct-punc"}"#, r#"{"batch_size_s":300}"#),
+    ("paraformer-zh-spk", "funasr", "JunHowie/speech_paraformer-large-vad-punc-spk_asr_nat-zh-cn", Some("iic/speech_paraformer-large-vad-punc-spk_asr_nat-zh-cn"), "audio2text", false, r#"{"vad_model":"fsmn-vad","punc_model":"ct-punc","spk_model":"cam++"}"#, r#"{"batch_size_s":300}"#),
+    ("seaco-paraformer-zh", "funasr", "JunHowie/speech_seaco_paraformer_large_asr_nat-zh-cn-16k-common-vocab8404-pytorch", Some("iic/speech_seaco_paraformer_large_asr_nat-zh-cn-16k-common-vocab8404-pytorch"), "audio2text", false, r#"{"vad_model":"fsmn-vad","punc_model":"ct-punc"}"#, r#"{"hotword":"","batch_size_s":300}"#),
+    ("whisper-base", "whisper", "openai/whisper-base", None, "audio2text", true, r#""#, r#""#),
+    ("whisper-base.en", "whisper", "openai/whisper-base.en", None, "audio2text", false, r#""#, r#""#),
+    ("whisper-large-v3", "whisper", "openai/whisper-large-v3", Some("AI-ModelScope/whisper-large-v3"), "audio2text", true, r#""#, r#""#),
+    ("whisper-large-v3-turbo", "whisper", "openai/whisper-large-v3-turbo", Some("AI-ModelScope/whisper-large-v3-turbo"), "audio2text", true, r#""#, r#""#),
+    ("whisper-medium", "whisper", "openai/whisper-medium", None, "audio2text", true, r#""#, r#""#),
+    ("whisper-medium.en", "whisper", "openai/whisper-medium.en", None, "audio2text", false, r#""#, r#""#),
+    ("whisper-small", "whisper", "openai/whisper-small", None, "audio2text", true, r#""#, r#""#),
+    ("whisper-small.en", "whisper", "openai/whisper-small.en", None, "audio2text", false, r#""#, r#""#),
+    ("whisper-tiny", "whisper", "openai/whisper-tiny", None, "audio2text", true, r#""#, r#""#),
+    ("whisper-tiny.en", "whisper", "openai/whisper-tiny.en", None, "audio2text", false, r#""#, r#""#),
 ];
 
 fn all_sources(catalogue: &Catalogue) -> Vec<(String, Source)> {
@@ -50,15 +62,18 @@ fn the_official_models_are_there_under_their_official_names() {
     let catalogue = Catalogue::builtin();
     let names: Vec<&str> = catalogue.models().map(|model| model.name.as_str()).collect();
     assert_eq!(names, OFFICIAL.iter().map(|(name, ..)| *name).collect::<Vec<_>>());
-    for (name, family, huggingface, modelscope, multilingual) in OFFICIAL {
+    let json = |map: &Option<JsonMap>| map.clone().map_or(Value::Null, Value::Object);
+    let parsed = |text: &str| if text.is_empty() { Value::Null } else { serde_json::from_str(text).unwrap() };
+    for (name, family, huggingface, modelscope, abilities, multilingual, launch, transcription) in OFFICIAL {
         let model = catalogue.model(name).unwrap();
         assert_eq!(model.family, *family, "{name}");
         assert_eq!(model.huggingface.as_ref().map(|hub| hub.id.as_str()), Some(*huggingface), "{name}");
         assert_eq!(model.modelscope.as_ref().map(|hub| hub.id.as_str()), *modelscope, "{name}");
         assert_eq!(model.multilingual, *multilingual, "{name}");
-        let speaks = model.plugin == "kokoro";
-        assert_eq!(model.can(Ability::TextToAudio) && model.can(Ability::ZeroShot), speaks, "{name}");
-        assert_eq!(model.can(Ability::AudioToText), !speaks, "{name}");
+        let wanted: Vec<String> = abilities.split(' ').map(|word| word.replace('+', "text2audio_")).collect();
+        assert_eq!(model.abilities.iter().map(|ability| ability.as_str()).collect::<Vec<_>>(), wanted, "{name}");
+        assert_eq!(json(&model.default_model_config), parsed(launch), "{name}");
+        assert_eq!(json(&model.default_transcription_config), parsed(transcription), "{name}");
         assert!(model.builtin && !model.sources.is_empty() && !model.languages.is_empty(), "{name}");
     }
 }
@@ -123,6 +138,11 @@ fn fingerprints_differ_and_do_not_depend_on_the_name_of_the_source() {
         assert!(seen.insert(source.fingerprint()), "{name} {}", source.id);
         let renamed = Source { id: "other".to_owned(), ..source.clone() };
         assert_eq!(renamed.fingerprint(), source.fingerprint());
+        let version = source.version(&name);
+        assert_eq!(ModelVersion::parse(&version.to_string()), Some(version));
+    }
+    for bad in ["", "whisper-base", "--0123456789abcdef", "x--0123", "x--0123456789abcdeg", "x--0123456789ABCDEé"] {
+        assert_eq!(ModelVersion::parse(bad), None, "{bad}");
     }
 }
 

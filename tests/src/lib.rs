@@ -3,9 +3,13 @@
 //!
 //! Everything here fails by panicking with the reason: it runs in tests only.
 
+pub mod cli;
 pub mod clips;
+pub mod debian;
 pub mod fixtures;
 pub mod http;
+pub mod nginx;
+pub mod node;
 pub mod other_rustc;
 pub mod python;
 pub mod server;

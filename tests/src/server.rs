@@ -78,14 +78,8 @@ impl Server {
 
     /// A server with real plugins and these models, ready.
     pub fn real_with(models: &[&str], arguments: &[&str]) -> Self {
-        let plugins = workspace::scratch("e2e-plugins");
-        for family in ["whisper", "kokoro"] {
-            let built = workspace::plugin(family);
-            let name = fixtures::library_name(&format!("syrinx_plugin_{family}"));
-            fixtures::replace(&built, &plugins.join(name));
-        }
         let server = Self::start(Settings {
-            plugins: vec![plugins],
+            plugins: vec![real_plugins()],
             launch: models.iter().map(ToString::to_string).collect(),
             own_store: true,
             arguments: arguments.iter().map(ToString::to_string).collect(),
@@ -275,6 +269,17 @@ impl Drop for Server {
             eprintln!("--- the server's log:\n{}", self.log.text());
         }
     }
+}
+
+/// A folder with the plugins of real models.
+pub fn real_plugins() -> PathBuf {
+    let plugins = workspace::scratch("e2e-plugins");
+    for family in ["whisper", "kokoro"] {
+        let built = workspace::plugin(family);
+        let name = fixtures::library_name(&format!("syrinx_plugin_{family}"));
+        fixtures::replace(&built, &plugins.join(name));
+    }
+    plugins
 }
 
 /// The address in `… listening on http://127.0.0.1:1234`.

@@ -1,4 +1,4 @@
-//! How far a transcript is from what was said.
+//! How far a transcript is from what was said, and bytes as text.
 
 /// Lower case, without punctuation, white space collapsed; apostrophes within words stay.
 pub fn plain(text: &str) -> String {
@@ -43,6 +43,20 @@ fn edits<T: PartialEq>(from: &[T], to: &[T]) -> usize {
         previous = current;
     }
     previous[to.len()]
+}
+
+/// Standard alphabet, with padding (RFC 4648, section 4).
+pub fn base64(bytes: &[u8]) -> String {
+    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut text = String::new();
+    for group in bytes.chunks(3) {
+        let bits = group.iter().fold(0_u32, |bits, byte| bits << 8 | u32::from(*byte)) << (8 * (3 - group.len()));
+        for place in 0..4 {
+            let digit = (bits >> (18 - 6 * place) & 63) as usize;
+            text.push(if place <= group.len() { char::from(ALPHABET[digit]) } else { '=' });
+        }
+    }
+    text
 }
 
 #[cfg(test)]

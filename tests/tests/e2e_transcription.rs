@@ -147,7 +147,7 @@ fn json_with_base64_works_as_in_the_users_document() {
     let sound = std::fs::read(clip("en_quick_brown_fox").path()).expect("the clip is there");
     let body = format!(
         "{{\"model\": \"{MODEL}\", # the uid\n \"file\": \"{}\", \"stream\": False, \"prompt\": None,}}",
-        base64(&sound)
+        text::base64(&sound)
     );
     let request = http::post(&server().url("/v1/audio/transcriptions")).body("application/json", body.as_bytes());
     let text = good(request).json()["text"].as_str().expect("a text").to_owned();
@@ -218,18 +218,4 @@ fn long_clip() -> std::path::PathBuf {
         wav
     })
     .clone()
-}
-
-/// Standard alphabet, with padding.
-fn base64(bytes: &[u8]) -> String {
-    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut text = String::new();
-    for group in bytes.chunks(3) {
-        let bits = group.iter().fold(0_u32, |bits, byte| bits << 8 | u32::from(*byte)) << (8 * (3 - group.len()));
-        for place in 0..4 {
-            let digit = (bits >> (18 - 6 * place) & 63) as usize;
-            text.push(if place <= group.len() { char::from(ALPHABET[digit]) } else { '=' });
-        }
-    }
-    text
 }

@@ -5,6 +5,7 @@ mod bench;
 mod build;
 mod command;
 mod kits;
+mod node;
 mod place;
 mod serve;
 mod test;

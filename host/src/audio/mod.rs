@@ -6,7 +6,7 @@
 //!   is still arriving.
 //! * [`encode::encoder`] makes an [`encode::Encoder`] for one of the [`encode::Format`]s; PCM goes in as the model makes it,
 //!   bytes of one valid file come out. [`encode::WholeFile`] collects them when the answer is sent in one piece.
-//! * [`resample::StreamResampler`] is used by both.
+//! * [`resample::StreamResampler`] is used by both; [`stretch::TimeStretcher`] changes the speed of what goes out.
 //!
 //! ```
 //! use syrinx::audio::{self, encode::{EncodeOptions, Format, WholeFile, encoder}};
@@ -27,5 +27,6 @@
 pub mod decode;
 pub mod encode;
 pub mod resample;
+pub mod stretch;
 
 pub use decode::{Decoded, decode};

@@ -2,7 +2,7 @@
 
 use super::{Endpoint, Failure};
 use serde_json::Value;
-use std::{env, time::Duration};
+use std::{env, fmt::Write as _, time::Duration};
 use ureq::{
     Agent, Body, RequestBuilder,
     http::Response,
@@ -24,12 +24,13 @@ impl Client {
     pub(super) fn new(endpoint: &Endpoint) -> Self {
         let from_env = || ["SYRINX_ENDPOINT", "XINFERENCE_ENDPOINT"].iter().find_map(|name| env::var(name).ok());
         let base = endpoint.endpoint.clone().or_else(from_env).unwrap_or_else(|| DEFAULT_ENDPOINT.to_owned());
-        let config = Agent::config_builder().http_status_as_error(false).timeout_connect(Some(Duration::from_secs(5)));
-        Self {
-            agent: config.build().new_agent(),
-            endpoint: base.trim_end_matches('/').to_owned(),
-            api_key: endpoint.api_key.clone(),
+        let base = address(&base);
+        let mut config =
+            Agent::config_builder().http_status_as_error(false).timeout_connect(Some(Duration::from_secs(5)));
+        if is_this_machine(&base) {
+            config = config.proxy(None);
         }
+        Self { agent: config.build().new_agent(), endpoint: base, api_key: endpoint.api_key.clone() }
     }
 
     fn without_body(&self, request: RequestBuilder<WithoutBody>) -> Result<Response<Body>, Failure> {
@@ -57,11 +58,10 @@ impl Client {
             return Ok(response);
         }
         let text = response.body_mut().read_to_string().unwrap_or_default();
-        let message = serde_json::from_str::<Value>(&text)
-            .ok()
-            .and_then(|body| Some(body.get("error")?.get("message")?.as_str()?.to_owned()))
-            .unwrap_or_else(|| format!("the server answered {status}"));
-        Err(Failure::new(message))
+        let body: Value = serde_json::from_str(&text).unwrap_or_default();
+        // A server of Xinference's own has only `detail`.
+        let message = [&body["error"]["message"], &body["detail"]].into_iter().find_map(Value::as_str);
+        Err(Failure::new(message.map_or_else(|| format!("the server answered {status}"), ToOwned::to_owned)))
     }
 
     pub(super) fn get(&self, path: &str) -> Result<Value, Failure> {
@@ -84,4 +84,47 @@ impl Client {
 pub(super) fn json(mut response: Response<Body>) -> Result<Value, Failure> {
     let text = response.body_mut().read_to_string().map_err(|error| Failure::new(error.to_string()))?;
     serde_json::from_str(&text).map_err(|error| Failure::new(format!("the server's answer is not JSON: {error}")))
+}
+
+/// A name as a part of a path or as a value in a query (RFC 3986, section 2.3).
+pub(super) fn encoded(name: &str) -> String {
+    let mut text = String::with_capacity(name.len());
+    for byte in name.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            text.push(char::from(byte));
+        } else {
+            let _ = write!(text, "%{byte:02X}");
+        }
+    }
+    text
+}
+
+/// Whole, without a slash at the end: `localhost:9997` is `http://localhost:9997`.
+fn address(endpoint: &str) -> String {
+    let endpoint = endpoint.trim().trim_end_matches('/');
+    if endpoint.contains("://") { endpoint.to_owned() } else { format!("http://{endpoint}") }
+}
+
+/// Whether no proxy can be on the way.
+fn is_this_machine(address: &str) -> bool {
+    let host = address.split_once("://").map_or(address, |(_, rest)| rest);
+    ["127.", "localhost", "[::1]"].iter().any(|own| host.starts_with(own))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_encoded() {
+        assert_eq!(encoded("whisper-base.en_~"), "whisper-base.en_~");
+        assert_eq!(encoded("a b&c=%?#/é"), "a%20b%26c%3D%25%3F%23%2F%C3%A9");
+    }
+
+    #[test]
+    fn endpoints_are_completed() {
+        assert_eq!(address("http://a:1//"), "http://a:1");
+        assert_eq!(address("localhost:9997"), "http://localhost:9997");
+        assert!(is_this_machine("http://127.0.0.1:1") && !is_this_machine("http://10.0.0.1"));
+    }
 }

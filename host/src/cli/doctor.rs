@@ -1,6 +1,6 @@
 //! `syrinx doctor`: what is found, what is missing, what to do.
 
-use super::{Endpoint, Failure, Outcome, Places, client::Client};
+use super::{Endpoint, Failure, Outcome, Places, client::Client, screen};
 use clap::Args;
 use serde::Serialize;
 use std::{path::Path, process::Command};
@@ -116,7 +116,10 @@ impl Doctor {
 
         let missing = findings.iter().filter(|finding| finding.verdict == Verdict::Missing).count();
         if self.json {
-            println!("{}", serde_json::to_string_pretty(&findings).map_err(|error| Failure::new(error.to_string()))?);
+            screen::line(format_args!(
+                "{}",
+                serde_json::to_string_pretty(&findings).map_err(|error| Failure::new(error.to_string()))?
+            ));
         } else {
             for finding in &findings {
                 let mark = match finding.verdict {
@@ -124,9 +127,9 @@ impl Doctor {
                     Verdict::Missing => "MISSING",
                     Verdict::Optional => "-      ",
                 };
-                println!("{mark} {}: {}", finding.what, finding.found);
+                screen::line(format_args!("{mark} {}: {}", finding.what, finding.found));
                 if let Some(advice) = &finding.advice {
-                    println!("        {advice}");
+                    screen::line(format_args!("        {advice}"));
                 }
             }
         }

@@ -1,25 +1,46 @@
 //! The command line.
 #![allow(clippy::print_stdout)] // this is the program's face
 
+mod api_key;
+mod argv;
+mod cache;
 mod client;
 mod doctor;
+mod engine;
+mod foreign;
 mod launch;
 mod models;
 mod pull;
+mod registrations;
+mod screen;
 mod serve;
 mod speech;
 mod table;
 
-use clap::{Args, Parser, Subcommand};
-use std::process::ExitCode;
+use clap::{ArgAction, Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
+use serde_json::Value;
+use std::{ffi::OsString, process::ExitCode};
 use syrinx_registry::{Catalogue, Store, StoreConfig};
 
 /// Speech server: speech to text and text to speech behind the audio API of OpenAI and Xinference.
 #[derive(Debug, Parser)]
-#[command(name = "syrinx", version, propagate_version = true, disable_help_subcommand = true)]
+#[command(name = "syrinx", version, propagate_version = true)]
 struct Cli {
+    /// Xinference's letter for it
+    #[arg(short = 'v', action = ArgAction::Version, hide = true)]
+    _version: Option<bool>,
     #[command(subcommand)]
     command: Command,
+}
+
+impl Cli {
+    /// Parses a command line; the first word is the program.
+    fn of(words: impl IntoIterator<Item = OsString>) -> Result<Self, clap::Error> {
+        let mut command = Self::command();
+        command.build();
+        let words = argv::in_order(words, &command);
+        Self::from_arg_matches(&command.try_get_matches_from(words)?)
+    }
 }
 
 #[derive(Debug, Subcommand)]
@@ -42,8 +63,38 @@ enum Command {
     Transcribe(speech::Transcribe),
     /// Speak a text into an audio file
     Speak(speech::Speak),
+    /// Make an API key, and the line that the server stores of it
+    ApiKey(api_key::ApiKey),
     /// Check this machine: what is found, what is missing, what to do
     Doctor(doctor::Doctor),
+    /// List what a running server can launch
+    Registrations(registrations::Registrations),
+    /// Add a model of your own to a running server
+    Register(registrations::Register),
+    /// Remove a model of your own from a running server
+    Unregister(registrations::Unregister),
+    /// List the downloads of a running server
+    Cached(cache::Cached),
+    /// Remove a download of a running server
+    RemoveCache(cache::RemoveCache),
+    /// Tell what a model can be launched with
+    Engine(engine::Engine),
+    #[command(hide = true)]
+    Login(foreign::Login),
+    #[command(hide = true)]
+    StopCluster(foreign::Foreign),
+    #[command(hide = true)]
+    CalModelMem(foreign::Foreign),
+    #[command(hide = true)]
+    Generate(foreign::Foreign),
+    #[command(hide = true)]
+    Chat(foreign::Foreign),
+    #[command(hide = true)]
+    VllmModels(foreign::Foreign),
+    #[command(hide = true)]
+    Reload(foreign::Foreign),
+    #[command(hide = true)]
+    Service(foreign::Foreign),
 }
 
 /// Which server to talk to.
@@ -52,7 +103,7 @@ struct Endpoint {
     /// Server to talk to [env: SYRINX_ENDPOINT or XINFERENCE_ENDPOINT] [default: http://127.0.0.1:9997]
     #[arg(long, short = 'e')]
     endpoint: Option<String>,
-    /// API key [env: SYRINX_API_KEY]
+    /// API key (also -ak) [env: SYRINX_API_KEY]
     #[arg(long, env = "SYRINX_API_KEY", hide_env = true)]
     api_key: Option<String>,
 }
@@ -94,9 +145,24 @@ impl Failure {
 
 type Outcome = Result<(), Failure>;
 
+fn members(value: &Value) -> impl Iterator<Item = &Value> {
+    value.as_array().into_iter().flatten()
+}
+
+fn text(value: &Value) -> String {
+    value.as_str().unwrap_or_default().to_owned()
+}
+
+/// As Xinference's tables spell it.
+fn truth(value: &Value) -> String {
+    value.as_bool().map_or("", |truth| if truth { "True" } else { "False" }).to_owned()
+}
+
 /// Runs the program.
 pub fn main() -> ExitCode {
-    let outcome = match Cli::parse().command {
+    let cli = Cli::of(std::env::args_os()).unwrap_or_else(|error| error.exit());
+    let text_models = "it runs no text models";
+    let outcome = match cli.command {
         Command::Serve(command) => command.run(),
         Command::Launch(command) => command.run(),
         Command::List(command) => command.run(),
@@ -106,13 +172,64 @@ pub fn main() -> ExitCode {
         Command::Plugins(command) => command.run(),
         Command::Transcribe(command) => command.run(),
         Command::Speak(command) => command.run(),
+        Command::ApiKey(command) => command.run(),
         Command::Doctor(command) => command.run(),
+        Command::Registrations(command) => command.run(),
+        Command::Register(command) => command.run(),
+        Command::Unregister(command) => command.run(),
+        Command::Cached(command) => command.run(),
+        Command::RemoveCache(command) => command.run(),
+        Command::Engine(command) => command.run(),
+        Command::Login(command) => command.run(),
+        Command::StopCluster(_) => foreign::refuse(
+            "stop-cluster",
+            "it is one process; end it with Ctrl-C or SIGTERM, and it finishes its work",
+        ),
+        Command::CalModelMem(_) => foreign::refuse("cal-model-mem", "it estimates no memory of text models"),
+        Command::Generate(_) => foreign::refuse("generate", text_models),
+        Command::Chat(_) => foreign::refuse("chat", text_models),
+        Command::VllmModels(_) => foreign::refuse("vllm-models", text_models),
+        Command::Reload(_) => foreign::refuse("reload", "terminate the model and launch it with other options"),
+        Command::Service(_) => foreign::refuse("service", "use the system's own, such as systemd, with `syrinx serve`"),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             eprintln!("error: {failure}");
             ExitCode::FAILURE
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn commands_are_well_formed() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn key_and_endpoint_stand_anywhere() {
+        for line in [
+            "syrinx -e http://a:1 -ak k terminate x",
+            "syrinx terminate -ak k x -e http://a:1",
+            "syrinx --endpoint=http://a:1 terminate --model-uid x --api-key k",
+            "syrinx terminate --model_uid=x -ak=k --endpoint http://a:1",
+        ] {
+            let Command::Terminate(terminate) = Cli::of(line.split(' ').map(Into::into)).unwrap().command else {
+                panic!("{line}");
+            };
+            let shown = format!("{terminate:?}");
+            assert!(shown.contains("http://a:1") && shown.contains("\"x\"") && shown.contains("\"k\""), "{shown}");
+        }
+    }
+
+    #[test]
+    fn foreign_commands_take_anything() {
+        for line in ["stop-cluster -e x --check", "chat --model-uid x --stream True", "service install", "reload"] {
+            assert!(Cli::of(format!("syrinx {line}").split(' ').map(Into::into)).is_ok(), "{line}");
         }
     }
 }

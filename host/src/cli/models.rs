@@ -1,6 +1,10 @@
 //! `syrinx list`, `terminate`, `models`, `plugins`.
 
-use super::{Endpoint, Failure, Outcome, Places, client::Client, table};
+use super::{
+    Endpoint, Failure, Outcome, Places,
+    client::{Client, encoded},
+    members, screen, table, text,
+};
 use clap::Args;
 use serde_json::{Value, json};
 
@@ -19,20 +23,13 @@ impl List {
         let models = Client::new(&self.endpoint).get("/v1/models")?;
         let data = models["data"].clone();
         if self.json {
-            println!("{data:#}");
+            screen::line(format_args!("{data:#}"));
             return Ok(());
         }
         let rows: Vec<Vec<String>> = members(&data)
-            .map(|model| {
-                vec![
-                    text(&model["id"]),
-                    text(&model["model_type"]),
-                    text(&model["model_name"]),
-                    texts(&model["model_ability"]),
-                ]
-            })
+            .map(|model| vec![text(&model["id"]), text(&model["model_type"]), text(&model["model_name"])])
             .collect();
-        table::print(&["UID", "Type", "Name", "Ability"], &rows);
+        table::print(&["UID", "Type", "Name"], &rows);
         Ok(())
     }
 }
@@ -41,10 +38,10 @@ impl List {
 #[derive(Debug, Args)]
 pub(super) struct Terminate {
     /// Uid, see `syrinx list`
-    #[arg(value_name = "UID", required_unless_present = "model_uid")]
+    #[arg(value_name = "UID", required_unless_present = "model_uid", conflicts_with = "model_uid")]
     uid: Option<String>,
     /// Uid, as Xinference spells it
-    #[arg(long)]
+    #[arg(long, short = 'u')]
     model_uid: Option<String>,
     #[command(flatten)]
     endpoint: Endpoint,
@@ -53,7 +50,7 @@ pub(super) struct Terminate {
 impl Terminate {
     pub(super) fn run(self) -> Outcome {
         let uid = self.model_uid.or(self.uid).ok_or_else(|| Failure::new("which model? Give its UID"))?;
-        Client::new(&self.endpoint).delete(&format!("/v1/models/{uid}"))?;
+        Client::new(&self.endpoint).delete(&format!("/v1/models/{}", encoded(&uid)))?;
         Ok(())
     }
 }
@@ -75,7 +72,7 @@ impl Catalogue {
     pub(super) fn run(self) -> Outcome {
         let (catalogue, store) = self.places.open()?;
         if self.check {
-            println!("{} models, no problems", catalogue.models().count());
+            screen::line(format_args!("{} models, no problems", catalogue.models().count()));
             return Ok(());
         }
         let rows: Vec<(String, String, String, bool)> = catalogue
@@ -90,7 +87,7 @@ impl Catalogue {
                 .into_iter()
                 .map(|(name, family, ability, cached)| json!({"model_name": name, "model_family": family, "model_ability": ability.split(' ').collect::<Vec<_>>(), "cached": cached}))
                 .collect();
-            println!("{:#}", Value::Array(rows));
+            screen::line(format_args!("{:#}", Value::Array(rows)));
             return Ok(());
         }
         let rows: Vec<Vec<String>> = rows
@@ -119,7 +116,7 @@ impl Plugins {
         let plugins = Client::new(&self.endpoint).get("/v1/plugins")?;
         let data = plugins["data"].clone();
         if self.json {
-            println!("{data:#}");
+            screen::line(format_args!("{data:#}"));
             return Ok(());
         }
         let rows: Vec<Vec<String>> = members(&data)
@@ -141,16 +138,4 @@ impl Plugins {
         table::print(&["Name", "State", "Version", "ABI", "Generation", ""], &rows);
         Ok(())
     }
-}
-
-fn members(value: &Value) -> impl Iterator<Item = &Value> {
-    value.as_array().into_iter().flatten()
-}
-
-fn text(value: &Value) -> String {
-    value.as_str().unwrap_or_default().to_owned()
-}
-
-fn texts(value: &Value) -> String {
-    members(value).filter_map(Value::as_str).collect::<Vec<_>>().join(" ")
 }

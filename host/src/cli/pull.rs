@@ -1,6 +1,6 @@
 //! `syrinx pull`: the downloads of a launch, beforehand.
 
-use super::{Failure, Outcome, Places};
+use super::{Failure, Outcome, Places, screen};
 use clap::Args;
 use syrinx_registry::{FetchOptions, TerminalProgress};
 
@@ -37,7 +37,7 @@ impl Pull {
                 ..FetchOptions::default()
             };
             let files = store.fetch(&entry, &options, &progress).map_err(|error| failed(&error))?;
-            println!("{} {}", entry.name, files.dir.display());
+            screen::line(format_args!("{} {}", entry.name, files.dir.display()));
             runtimes.extend(entry.runtimes.iter().cloned());
         }
         runtimes.sort();
@@ -47,7 +47,7 @@ impl Pull {
             let path = store
                 .fetch_runtime_entry(&runtime, &FetchOptions::default(), &progress)
                 .map_err(|error| failed(&error))?;
-            println!("{name} {}", path.display());
+            screen::line(format_args!("{name} {}", path.display()));
         }
         Ok(())
     }

@@ -2,7 +2,7 @@
 
 use super::{Failure, Outcome, Places};
 use crate::{
-    config::{Config, LaunchAtStart, LimitOverrides, Overrides},
+    config::{AuthOverrides, Config, LaunchAtStart, LimitOverrides, Overrides},
     server,
 };
 use clap::Args;
@@ -32,6 +32,15 @@ pub(super) struct Serve {
     /// Requests that may wait per model, beyond those that run
     #[arg(long)]
     queue: Option<usize>,
+    /// File with the API keys that clients must send, one per line (`syrinx api-key` makes them) [default: no keys needed]
+    #[arg(long, value_name = "FILE")]
+    key_file: Option<PathBuf>,
+    /// Address for /metrics on a port of its own, where no key is needed [default: that of --host]
+    #[arg(long, value_name = "HOST")]
+    metrics_exporter_host: Option<String>,
+    /// Port for /metrics alone; 0 takes a free one [default: none, /metrics is on --port only]
+    #[arg(long, value_name = "PORT")]
+    metrics_exporter_port: Option<u16>,
     /// error, warn, info, debug or trace, or a filter such as syrinx=debug,warn
     #[arg(long)]
     log_level: Option<String>,
@@ -53,7 +62,10 @@ impl Serve {
             home: self.places.home,
             plugin_dirs: some(self.plugins),
             catalogue_dirs: some(self.places.catalogue),
-            log_level: self.log_level,
+            log_level: self.log_level.map(|level| filter(&level)),
+            metrics_host: self.metrics_exporter_host,
+            metrics_port: self.metrics_exporter_port,
+            auth: AuthOverrides { key_file: self.key_file, ..AuthOverrides::default() },
             limits: LimitOverrides { threads: self.threads, queue: self.queue, ..LimitOverrides::default() },
             launch: (!launch.is_empty()).then_some(launch),
             ..Overrides::default()
@@ -64,6 +76,15 @@ impl Serve {
             config.plugin_dirs.extend(beside_the_program());
         }
         server::serve(config).map_err(|error| Failure::new(error.to_string()))
+    }
+}
+
+/// Python's names of levels, which Xinference's users write, in the log filter's words.
+fn filter(level: &str) -> String {
+    match level.to_ascii_uppercase().as_str() {
+        "WARNING" => "warn".to_owned(),
+        "CRITICAL" | "FATAL" => "error".to_owned(),
+        _ => level.to_owned(),
     }
 }
 

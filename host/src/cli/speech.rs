@@ -1,6 +1,6 @@
 //! `syrinx transcribe` and `syrinx speak`.
 
-use super::{Endpoint, Failure, Outcome, client::Client};
+use super::{Endpoint, Failure, Outcome, client::Client, screen};
 use clap::Args;
 use serde_json::{Map, Value, json};
 use std::{
@@ -46,7 +46,7 @@ impl Transcribe {
         let route = if self.translate { "/v1/audio/translations" } else { "/v1/audio/transcriptions" };
         let mut response = client.post_form(route, form)?;
         let text = response.body_mut().read_to_string().map_err(|error| Failure::new(error.to_string()))?;
-        println!("{}", text.trim_end());
+        screen::line(format_args!("{}", text.trim_end()));
         Ok(())
     }
 }
@@ -105,7 +105,7 @@ impl Speak {
         let bytes =
             written.map_err(|error| Failure::new(format!("cannot write {}: {error}", self.output.display())))?;
         if !to_stdout {
-            println!("{} ({bytes} bytes)", self.output.display());
+            screen::line(format_args!("{} ({bytes} bytes)", self.output.display()));
         }
         Ok(())
     }

@@ -1,6 +1,8 @@
 //! Plain tables with aligned columns.
 
-/// Prints `rows` under `titles`. The last column isn't padded.
+use super::screen;
+
+/// Prints `rows` under `titles`.
 pub(super) fn print(titles: &[&str], rows: &[Vec<String>]) {
     let width = |column: usize| {
         let cells = rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count());
@@ -9,7 +11,7 @@ pub(super) fn print(titles: &[&str], rows: &[Vec<String>]) {
     let widths: Vec<usize> = (0..titles.len()).map(width).collect();
     let line = |cells: Vec<&str>| {
         let padded: Vec<String> = cells.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}")).collect();
-        println!("{}", padded.join("  ").trim_end());
+        screen::line(padded.join("  ").trim_end());
     };
     line(titles.to_vec());
     let rules: Vec<String> = widths.iter().map(|width| "-".repeat(*width)).collect();

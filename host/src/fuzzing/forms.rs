@@ -59,7 +59,7 @@ pub fn multipart(data: &[u8]) {
         body.extend(format!("--{boundary}\r\nContent-Disposition: form-data; name=\"{name}\"{file}\r\n\r\n").bytes());
         body.extend(content);
         body.extend(b"\r\n");
-        let upload = Item::File(Upload { data: Bytes::copy_from_slice(content) });
+        let upload = Item::File(Upload::new(Bytes::copy_from_slice(content)));
         let item = match std::str::from_utf8(content) {
             Ok(text) if file.is_empty() => Item::Text(text.to_owned()),
             _ => upload,

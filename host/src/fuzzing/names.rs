@@ -3,6 +3,7 @@
 use crate::{
     http::fuzzed::{launch_request as launch, object, voice},
     models::check_uid,
+    voices::Voices,
 };
 use serde_json::Value;
 use syrinx_plugin_api::{ModelCard, Voice};
@@ -47,7 +48,7 @@ pub fn names(data: &[u8]) {
         voice_aliases: [("alloy".to_owned(), "af_sky".to_owned())].into(),
         ..ModelCard::default()
     };
-    if let Ok(resolved) = voice::resolve(&text, &card) {
+    if let Ok(voice::Choice::Own(resolved)) = voice::resolve(&text, &card, &Voices::none()) {
         for part in resolved.split('+') {
             let name = part.split('(').next().unwrap_or_default();
             assert!(voices.contains(&name), "{text:?} became {resolved:?}");

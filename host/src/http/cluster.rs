@@ -1,50 +1,221 @@
-//! What Xinference's clients ask about a cluster: here it is one process.
+//! What Xinference's clients and web page ask about a cluster: here it is one process, supervisor and worker in one.
 
-use crate::server::App;
-use axum::{Json, extract::State, routing::get};
+use super::error::ApiError;
+use crate::{
+    machine::{Gpu, Snapshot},
+    server::App,
+};
+use axum::{
+    Json,
+    extract::{Query, State},
+};
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::sync::Arc;
-use utoipa_axum::router::OpenApiRouter;
+use utoipa::{IntoParams, ToSchema};
+use utoipa_axum::{router::OpenApiRouter, routes};
 
 pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::new()
-        .route("/v1/cluster/auth", get(auth))
-        .route("/v1/cluster/version", get(version))
-        .route("/v1/cluster/devices", get(devices))
-        .route("/v1/address", get(address))
-        .route("/v1/workers", get(workers))
-        .route("/v1/supervisor", get(supervisor))
-        .route("/v1/plugins", get(plugins))
+        .routes(routes!(info))
+        .routes(routes!(version))
+        .routes(routes!(devices))
+        .routes(routes!(address))
+        .routes(routes!(workers))
+        .routes(routes!(supervisor))
+        .routes(routes!(plugins))
 }
 
-/// Xinference's client asks this first: whether it has to send its key.
-async fn auth() -> Json<Value> {
-    Json(json!({"auth": false}))
+/// The machine now. Looking at it takes a moment, which must not hold other requests up.
+pub(super) async fn machine(app: &Arc<App>) -> Result<Snapshot, ApiError> {
+    let app = app.clone();
+    tokio::task::spawn_blocking(move || app.machine.snapshot()).await.map_err(ApiError::internal)
 }
 
-async fn version() -> Json<Value> {
-    Json(json!({"version": env!("CARGO_PKG_VERSION"), "full-revisionid": null}))
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+struct InfoQuery {
+    /// Adds load and memory: `true`, `1`, `yes`; anything else is no.
+    detailed: Option<String>,
 }
 
-/// GPUs: plugins decide what they run on; the host counts none.
-async fn devices() -> Json<u32> {
-    Json(0)
+/// A node: this process as supervisor, and again as worker.
+#[derive(Serialize, ToSchema)]
+struct Node {
+    /// `Supervisor` or `Worker`.
+    node_type: &'static str,
+    /// `host:port`
+    ip_address: String,
+    /// GPUs of the worker.
+    gpu_count: usize,
+    /// Their memory, as in `24576MiB`; the number 0 without GPUs, as Xinference has it.
+    #[schema(value_type = Value)]
+    gpu_vram_total: Value,
+    #[serde(flatten)]
+    details: Option<NodeDetails>,
 }
 
+/// What `detailed` adds.
+#[derive(Serialize, ToSchema)]
+struct NodeDetails {
+    cpu_count: usize,
+    /// CPUs that are idle.
+    cpu_available: f64,
+    /// Bytes.
+    mem_used: u64,
+    /// Bytes.
+    mem_available: u64,
+    /// Bytes.
+    mem_total: u64,
+    /// Percent, the mean of all; null without GPUs.
+    gpu_utilization: Option<f64>,
+    /// As `gpu_vram_total`.
+    #[schema(value_type = Value)]
+    gpu_vram_available: Value,
+    software_version: &'static str,
+}
+
+/// The nodes of the cluster.
+#[utoipa::path(
+    get, path = "/v1/cluster/info", tag = "cluster", params(InfoQuery),
+    responses((status = 200, description = "Supervisor and worker", body = Vec<Node>), ApiError)
+)]
+async fn info(State(app): State<Arc<App>>, Query(query): Query<InfoQuery>) -> Result<Json<Vec<Node>>, ApiError> {
+    let detailed = query.detailed.as_deref().and_then(super::body::truth).unwrap_or(false);
+    let machine = machine(&app).await?;
+    let node = |node_type, gpus: &[Gpu]| Node {
+        node_type,
+        ip_address: app.address(),
+        gpu_count: gpus.len(),
+        gpu_vram_total: mebibytes(gpus, |gpu| gpu.memory_total),
+        details: detailed.then(|| details(&machine, gpus)),
+    };
+    Ok(Json(vec![node("Supervisor", &[]), node("Worker", &machine.gpus)]))
+}
+
+fn details(machine: &Snapshot, gpus: &[Gpu]) -> NodeDetails {
+    let usages: Vec<f64> = gpus.iter().filter_map(|gpu| gpu.usage).collect();
+    NodeDetails {
+        cpu_count: machine.cpus,
+        cpu_available: machine.cpus as f64 * (1.0 - machine.cpu_usage),
+        mem_used: machine.memory_total.saturating_sub(machine.memory_available),
+        mem_available: machine.memory_available,
+        mem_total: machine.memory_total,
+        gpu_utilization: (!usages.is_empty()).then(|| usages.iter().sum::<f64>() / usages.len() as f64 * 100.0),
+        gpu_vram_available: mebibytes(gpus, |gpu| Some(gpu.memory_total?.saturating_sub(gpu.memory_used?))),
+        software_version: env!("CARGO_PKG_VERSION"),
+    }
+}
+
+/// A sum over GPUs in Xinference's spelling.
+fn mebibytes(gpus: &[Gpu], bytes: impl Fn(&Gpu) -> Option<u64>) -> Value {
+    match gpus.iter().filter_map(bytes).sum::<u64>() {
+        0 => json!(0),
+        bytes => json!(format!("{}MiB", bytes >> 20)),
+    }
+}
+
+/// The server's version.
+#[derive(Serialize, ToSchema)]
+struct Version {
+    version: &'static str,
+    /// Always null: builds don't know their commit.
+    #[serde(rename = "full-revisionid")]
+    #[schema(required)]
+    full_revisionid: Option<String>,
+}
+
+/// The server's version.
+#[utoipa::path(
+    get, path = "/v1/cluster/version", tag = "cluster",
+    responses((status = 200, description = "The version", body = Version), ApiError)
+)]
+async fn version() -> Json<Version> {
+    Json(Version { version: env!("CARGO_PKG_VERSION"), full_revisionid: None })
+}
+
+/// How many GPUs models could run on.
+#[utoipa::path(
+    get, path = "/v1/cluster/devices", tag = "cluster",
+    responses((status = 200, description = "Their number", body = usize), ApiError)
+)]
+async fn devices(State(app): State<Arc<App>>) -> Result<Json<usize>, ApiError> {
+    Ok(Json(machine(&app).await?.gpus.len()))
+}
+
+/// Where clients find this server.
+#[utoipa::path(
+    get, path = "/v1/address", tag = "cluster",
+    responses((status = 200, description = "`host:port`", body = String, content_type = "application/json"), ApiError)
+)]
 async fn address(State(app): State<Arc<App>>) -> Json<String> {
     Json(app.address())
 }
 
-async fn workers(State(app): State<Arc<App>>) -> Json<Value> {
-    let models: Vec<String> = app.models.live().into_iter().map(|status| status.uid).collect();
-    Json(json!([{"work-ip": app.address(), "models": models}]))
+/// What a worker does.
+#[derive(Serialize, ToSchema)]
+struct Worker {
+    /// `host:port`
+    #[serde(rename = "work-ip")]
+    work_ip: String,
+    /// Uids of its models.
+    models: Vec<String>,
 }
 
-async fn supervisor(State(app): State<Arc<App>>) -> Json<Value> {
-    Json(json!({"supervisor_ip": app.address()}))
+/// The workers: this process alone.
+#[utoipa::path(
+    get, path = "/v1/workers", tag = "cluster",
+    responses((status = 200, description = "One worker", body = Vec<Worker>), ApiError)
+)]
+async fn workers(State(app): State<Arc<App>>) -> Json<Vec<Worker>> {
+    let models = app.models.live().into_iter().map(|status| status.uid).collect();
+    Json(vec![Worker { work_ip: app.address(), models }])
 }
 
-/// Ours: plugin files, the generations in use, and why a file isn't.
-async fn plugins(State(app): State<Arc<App>>) -> Json<Value> {
-    Json(json!({"object": "list", "data": app.models.plugins().reports()}))
+/// Where the supervisor is.
+#[derive(Serialize, ToSchema)]
+struct Supervisor {
+    /// `host:port`
+    supervisor_ip: String,
+}
+
+/// The supervisor: this process.
+#[utoipa::path(
+    get, path = "/v1/supervisor", tag = "cluster",
+    responses((status = 200, description = "The supervisor", body = Supervisor), ApiError)
+)]
+async fn supervisor(State(app): State<Arc<App>>) -> Json<Supervisor> {
+    Json(Supervisor { supervisor_ip: app.address() })
+}
+
+/// Plugin files.
+#[derive(Serialize, ToSchema)]
+struct PluginList {
+    /// `list`
+    object: &'static str,
+    /// File, generation in use, and why a file isn't in use.
+    #[schema(value_type = Vec<Object>)]
+    data: Value,
+}
+
+/// Plugin files, the generations in use, and why a file isn't in use.
+#[utoipa::path(
+    get, path = "/v1/plugins", tag = "server",
+    responses((status = 200, description = "The plugins", body = PluginList), ApiError)
+)]
+async fn plugins(State(app): State<Arc<App>>) -> Json<PluginList> {
+    Json(PluginList { object: "list", data: json!(app.models.plugins().reports()) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn video_memory_is_spelled_as_xinference_does() {
+        let gpu =
+            |total: u64| Gpu { name: "G".into(), memory_total: Some(total), memory_used: Some(0), usage: Some(0.5) };
+        assert_eq!(mebibytes(&[], |gpu| gpu.memory_total), json!(0));
+        assert_eq!(mebibytes(&[gpu(8 << 30), gpu(16 << 30)], |gpu| gpu.memory_total), json!("24576MiB"));
+    }
 }

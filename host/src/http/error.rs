@@ -4,7 +4,6 @@
 //! clients, `detail` for Xinference's. [`render_all`] gives the same shape to what handlers never see: unknown routes, wrong
 //! methods, the framework's own rejections and panics.
 
-use super::request_id;
 use crate::models::{JobError, LaunchError, ModelError};
 use axum::{
     extract::Request,
@@ -15,6 +14,7 @@ use axum::{
 use serde::Serialize;
 use std::{any::Any, borrow::Cow, fmt, time::Duration};
 use syrinx_plugin_api::{Error as PluginError, ErrorKind};
+use utoipa::ToSchema;
 
 /// The text of a failure that is nobody's business but the operator's.
 pub(crate) const INTERNAL: &str = "internal error: the server's log has the details under this response's x-request-id";
@@ -51,6 +51,11 @@ impl ApiError {
     /// 400 without a field to blame.
     pub(crate) fn bad_request(message: impl Into<String>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, message)
+    }
+
+    /// 401: a key is needed, and `message` says what is wrong with the request's.
+    pub(crate) fn unauthorized(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::UNAUTHORIZED, message).with_code("invalid_api_key")
     }
 
     /// 404.
@@ -98,6 +103,18 @@ impl ApiError {
     /// 429, worth another try after `retry_after`.
     pub(crate) fn too_many(message: impl Into<String>, retry_after: Duration) -> Self {
         Self { retry_after: Some(retry_after), ..Self::new(StatusCode::TOO_MANY_REQUESTS, message) }
+    }
+
+    /// Its status.
+    pub(crate) fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    /// The same error with another status.
+    #[must_use]
+    pub(crate) fn with_status(mut self, status: StatusCode) -> Self {
+        self.status = status;
+        self
     }
 
     /// The same error, blamed on `param`.
@@ -158,6 +175,9 @@ impl From<ModelError> for ApiError {
 impl From<JobError> for ApiError {
     fn from(error: JobError) -> Self {
         match error {
+            JobError::LimitReached { retry_after, .. } => {
+                Self::too_many(error.to_string(), retry_after).with_code("request_limits")
+            }
             JobError::QueueFull { retry_after, .. } => {
                 Self::too_many(error.to_string(), retry_after).with_code("queue_full")
             }
@@ -190,19 +210,28 @@ impl From<LaunchError> for ApiError {
 }
 
 /// The JSON of an error.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = Error)]
 pub(crate) struct ErrorBody<'a> {
+    #[schema(inline)]
     pub(crate) error: OpenAiError<'a>,
+    /// The same text as `error.message`, where Xinference's clients look for it.
     detail: &'a str,
 }
 
 /// The half that OpenAI's clients read.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(crate) struct OpenAiError<'a> {
+    /// What was wrong, and what to do about it.
     message: &'a str,
+    /// `invalid_request_error`, `authentication_error`, `permission_error`, `rate_limit_error` or `server_error`.
     #[serde(rename = "type")]
     kind: &'static str,
+    /// The request field at fault.
+    #[schema(required)]
     param: Option<&'a str>,
+    /// A stable word for programs, such as `model_not_found`.
+    #[schema(required)]
     code: Option<&'static str>,
 }
 
@@ -276,28 +305,6 @@ pub(crate) async fn render_all(request: Request, next: Next) -> Response {
         }
     }
     rendered
-}
-
-/// A whole response, as it goes over the wire, to what is no request at all: no handler and no layer ever sees it.
-pub(crate) fn malformed(status: StatusCode, any_origin: bool) -> Vec<u8> {
-    let message = match status {
-        StatusCode::URI_TOO_LONG => "the address of the request is too long",
-        StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE => "the headers of the request are too many or too large",
-        _ => "this is not a well-formed HTTP/1.1 request: its first line or its headers are broken",
-    };
-    let error = ApiError::new(status, message);
-    let body = serde_json::to_vec(&error.body()).unwrap_or_else(|_| b"{}".to_vec());
-    let reason = status.canonical_reason().unwrap_or("Error");
-    let origin = if any_origin { "access-control-allow-origin: *\r\n" } else { "" };
-    let id = request_id::fresh();
-    let head = format!(
-        "HTTP/1.1 {} {reason}\r\ncontent-type: application/json\r\ncontent-length: {}\r\nconnection: close\r\n{}: {}\r\n{origin}\r\n",
-        status.as_u16(),
-        body.len(),
-        request_id::X_REQUEST_ID,
-        id.to_str().unwrap_or_default(),
-    );
-    [head.as_bytes(), &body].concat()
 }
 
 /// What a panic in a handler becomes. Its text goes to the log.

@@ -9,14 +9,15 @@ use axum::{
 use tracing::Instrument as _;
 
 /// The header's name.
-pub(super) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// Longest id of a caller's that is taken over, in bytes.
 const LONGEST: usize = 128;
 
 /// Middleware: takes the caller's id over or makes one, and runs the request in a span that names it.
-pub(crate) async fn identify(request: Request, next: Next) -> Response {
+pub(crate) async fn identify(mut request: Request, next: Next) -> Response {
     let id = request.headers().get(&X_REQUEST_ID).filter(|id| is_usable(id)).cloned().unwrap_or_else(fresh);
+    request.headers_mut().insert(X_REQUEST_ID, id.clone());
     let span = tracing::info_span!(
         "request",
         id = id.to_str().unwrap_or_default(),
@@ -26,6 +27,11 @@ pub(crate) async fn identify(request: Request, next: Next) -> Response {
     let mut response = next.run(request).instrument(span).await;
     response.headers_mut().insert(X_REQUEST_ID, id);
     response
+}
+
+/// The id of a request that [`identify`] has let through.
+pub(super) fn of(request: &Request) -> &str {
+    request.headers().get(&X_REQUEST_ID).and_then(|id| id.to_str().ok()).unwrap_or_default()
 }
 
 /// Whether a caller's id can go into logs and back into a header.

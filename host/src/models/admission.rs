@@ -72,8 +72,11 @@ impl Admission {
         let guard = Waiting(&self.waiting);
         let running = self.running();
         let over_queue = running >= self.capacity && waiting >= self.queue_limit;
-        let over_limit = self.request_limit.is_some_and(|limit| running + waiting >= limit);
-        if over_queue || over_limit {
+        if let Some(limit) = self.request_limit.filter(|limit| running + waiting >= *limit) {
+            let retry_after = self.retry_after(waiting);
+            return Err(JobError::LimitReached { uid: self.uid.clone(), limit, retry_after });
+        }
+        if over_queue {
             return Err(JobError::QueueFull { uid: self.uid.clone(), waiting, retry_after: self.retry_after(waiting) });
         }
         let permit = self.places.clone().acquire_owned().await.map_err(|_| closed())?;
@@ -156,6 +159,8 @@ mod tests {
     async fn request_limit_counts_running_jobs() {
         let gate = Admission::new("m", 4, 5, Some(1));
         let _place = gate.admit().await.unwrap();
-        assert!(matches!(gate.admit().await.err(), Some(JobError::QueueFull { .. })));
+        assert!(matches!(gate.admit().await.err(), Some(JobError::LimitReached { limit: 1, .. })));
+        let nobody = Admission::new("m", 4, 5, Some(0));
+        assert!(matches!(nobody.admit().await.err(), Some(JobError::LimitReached { limit: 0, .. })));
     }
 }

@@ -45,7 +45,18 @@ pub enum LaunchError {
     Internal(String),
 }
 
+/// What is told of a failure that is nobody's business but the operator's.
+const INTERNAL_FAILURE: &str = "internal error: the server's log has the details";
+
 impl LaunchError {
+    /// The text for clients: without what is only for the log.
+    pub fn told(&self) -> String {
+        match self {
+            Self::Internal(_) => INTERNAL_FAILURE.to_owned(),
+            _ => self.to_string(),
+        }
+    }
+
     pub(crate) fn invalid(field: &str, message: impl Into<String>) -> Self {
         Self::Invalid { field: field.to_owned(), message: message.into() }
     }
@@ -61,6 +72,16 @@ pub enum JobError {
         uid: String,
         /// Requests that wait.
         waiting: usize,
+        /// When to try again.
+        retry_after: Duration,
+    },
+    /// The launch allows no more requests at a time. 429.
+    #[error("the model `{uid}` was launched to take at most {limit} requests at a time")]
+    LimitReached {
+        /// The model.
+        uid: String,
+        /// `request_limits` of its launch.
+        limit: usize,
         /// When to try again.
         retry_after: Duration,
     },

@@ -23,6 +23,9 @@ pub enum JobKind<'a> {
         settings: TranscribeSettings,
         /// Input at the card's rate, there or arriving.
         audio: &'a mut dyn ProvideAudio,
+        /// Recordings of speakers to recognise, each under the speaker's name. The plugin ABI has no place for them yet, so
+        /// plugins in this process don't see them.
+        known_speakers: Vec<OwnedClip>,
         /// Receives events.
         receiver: &'a mut dyn ReceiveTranscript,
     },
@@ -78,7 +81,7 @@ impl Executor for InProcess {
 
     fn run(&self, job: Job<'_>) -> Result<(), Error> {
         match job.kind {
-            JobKind::Transcribe { settings, audio, receiver } => self.model.transcribe(&settings, audio, receiver),
+            JobKind::Transcribe { settings, audio, receiver, .. } => self.model.transcribe(&settings, audio, receiver),
             JobKind::Synthesize { settings, clips, receiver } => {
                 let clips: Vec<Clip<'_>> = clips
                     .iter()

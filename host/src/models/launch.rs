@@ -1,19 +1,11 @@
-//! From a request to launch to a model that serves.
+//! From a request to launch to a slot of the table. [`loading`](super::loading) does the work behind it.
 
-use super::{
-    Choice, Executor, Files, InProcess, LaunchError, LaunchProgress, ModelStatus, Models, ProvisionError, Running,
-    Slot, State, running::RunningSettings, services::Services,
-};
+use super::{LaunchError, Models, Severity, Slot, State};
 use crate::{plugins::Generation, schema};
 use serde::Serialize;
-use std::{
-    collections::BTreeMap,
-    path::PathBuf,
-    sync::{Arc, Mutex},
-    time::SystemTime,
-};
-use syrinx_plugin_api::{Error, ErrorKind, LoadRequest, Object};
-use syrinx_registry::{CancelToken, ModelEntry, Progress, ProgressUpdate};
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::SystemTime};
+use syrinx_plugin_api::Object;
+use syrinx_registry::ModelEntry;
 use tokio::sync::watch;
 
 /// A request to launch.
@@ -31,11 +23,19 @@ pub struct LaunchSpec {
     pub request_limits: Option<usize>,
     /// `huggingface`, `modelscope`, …
     pub download_hub: Option<String>,
+    /// The plugin's name, or what Xinference calls its engines.
+    pub model_engine: Option<String>,
     /// `int8`, …
     pub quantization: Option<String>,
     /// `ctranslate2`, `onnx`, …
     pub model_format: Option<String>,
-    /// Every further key: launch options of the plugin.
+    /// Only this source of the entry, by its id.
+    pub source: Option<String>,
+    /// The caller wants no GPU.
+    pub cpu_only: bool,
+    /// GPUs that the caller named. The plugin's option `device` decides; this is only shown.
+    pub gpu_idx: Option<Vec<u32>>,
+    /// Every further key: launch options of the plugin. A null takes a default of the catalogue away.
     pub options: Object,
 }
 
@@ -44,7 +44,7 @@ pub struct LaunchSpec {
 pub struct Launch {
     /// The uid that it has taken.
     pub uid: String,
-    state: watch::Receiver<State>,
+    pub(super) state: watch::Receiver<State>,
 }
 
 impl Launch {
@@ -54,7 +54,7 @@ impl Launch {
     /// When it came to nothing.
     pub async fn ready(mut self) -> Result<(), LaunchError> {
         let uid = self.uid.clone();
-        let settled = self.state.wait_for(|state| !matches!(state, State::Creating | State::Loading)).await;
+        let settled = self.state.wait_for(|state| !state.is_launching()).await;
         match settled.as_deref() {
             Ok(State::Failed(error)) => Err(error.clone()),
             Ok(_) => Ok(()),
@@ -63,57 +63,63 @@ impl Launch {
     }
 }
 
-/// Told of stage, progress 0…1 and details.
-pub(super) type Report = Arc<dyn Fn(&str, f64, &str) + Send + Sync>;
-
-/// Told how far a plugin is with one load: 0…1 and details.
-pub(super) type LoadReport = Arc<dyn Fn(f32, &str) + Send + Sync>;
-
-/// Share of a launch's progress that downloads take.
-const DOWNLOADED: f64 = 0.8;
-
 /// Longest uid.
 const UID_LIMIT: usize = 100; // characters, as in Xinference
+
+/// Length of the random ending of a uid and the dash before it.
+const SUFFIX: usize = 9; // characters
+
+/// Most models of a table, serving or on their way: many more than a machine can hold.
+const MOST_MODELS: usize = 1000;
+
+/// Failed launches that stay visible; the oldest go.
+const MOST_FAILED: usize = 200;
+
+/// What Xinference calls the engines of the families that are here. Any plugin stands for them.
+const XINFERENCE_ENGINES: [&str; 2] = ["PyTorch", "transformers"];
 
 impl Models {
     /// Takes the uid and starts launching in the background.
     ///
     /// # Errors
     /// When the request itself can't be met; what goes wrong later is told by [`Launch::ready`].
-    pub fn launch(self: &Arc<Self>, spec: LaunchSpec) -> Result<Launch, LaunchError> {
+    pub fn launch(self: &Arc<Self>, mut spec: LaunchSpec) -> Result<Launch, LaunchError> {
         let catalogue = self.provision.catalogue();
         let entry =
             catalogue.model(&spec.model_name).map_err(|error| LaunchError::invalid("model_name", error.to_string()))?;
-        let plugin = self.plugins.current(&entry.plugin).ok_or_else(|| {
+        let plugin = self.plugin_of(&entry)?;
+        check_engine(&spec, &entry)?;
+        choose_source(&mut spec, &entry)?;
+        if let Some(path) = spec.model_path.as_ref().filter(|path| !path.is_dir()) {
+            let message = format!("`model_path`: there is no directory {path:?}");
+            return Err(LaunchError::invalid("model_path", message));
+        }
+        let options = options(&spec, &entry, &plugin)?;
+        let slot = self.take_uid(spec, entry, options)?;
+        let launch = slot.handle();
+        tracing::info!(uid = slot.uid, model = slot.entry.name, "launching");
+        let content = format!("launch of {} with {} replica(s)", slot.entry.name, slot.spec.replica.max(1));
+        self.events.note(&slot.uid, Severity::Info, "created", content);
+        tokio::spawn(self.clone().bring_up(slot, plugin));
+        Ok(launch)
+    }
+
+    /// The plugin that runs an entry.
+    pub(super) fn plugin_of(&self, entry: &ModelEntry) -> Result<Arc<Generation>, LaunchError> {
+        self.plugins.current(&entry.plugin).ok_or_else(|| {
             let names = self.plugins.names();
             let there = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
-            LaunchError::invalid(
-                "model_name",
-                format!(
-                    "`{}` needs the plugin `{}`, which is not installed (installed: {there})",
-                    entry.name, entry.plugin
-                ),
-            )
-        })?;
-        if let Some(path) = spec.model_path.as_ref().filter(|path| !path.is_dir()) {
-            return Err(LaunchError::invalid("model_path", format!("there is no directory {path:?}")));
-        }
-        let mut options: Object = entry.launch_options();
-        options.extend(spec.options.clone());
-        schema::check(&plugin.manifest().launch_options, &options)
-            .map_err(|mismatch| LaunchError::invalid(&mismatch.field, mismatch.to_string()))?;
-
-        let slot = self.take_uid(spec, entry, options)?;
-        let launch = Launch { uid: slot.uid.clone(), state: slot.state.subscribe() };
-        tracing::info!(uid = slot.uid, model = slot.entry.name, "launching");
-        let models = self.clone();
-        tokio::spawn(async move { models.bring_up(slot, plugin).await });
-        Ok(launch)
+            let message = format!(
+                "`{}` needs the plugin `{}`, which is not installed (installed: {there})",
+                entry.name, entry.plugin
+            );
+            LaunchError::invalid("model_name", message)
+        })
     }
 
     fn take_uid(&self, spec: LaunchSpec, entry: Arc<ModelEntry>, options: Object) -> Result<Arc<Slot>, LaunchError> {
         let mut table = self.table();
-        let taken = |uid: &str| table.get(uid).is_some_and(|slot| !matches!(*slot.state.borrow(), State::Failed(_)));
+        let taken = |uid: &str| table.get(uid).is_some_and(|slot| !slot.has_failed());
         let uid = match &spec.model_uid {
             Some(uid) => {
                 check_uid(uid)?;
@@ -122,184 +128,110 @@ impl Models {
                 }
                 uid.clone()
             }
-            None if !taken(&spec.model_name) => spec.model_name.clone(),
-            None => loop {
-                let uid = format!("{}-{}", spec.model_name, random_suffix());
-                if !taken(&uid) {
-                    break uid;
+            None if !taken(&spec.model_name) && check_uid(&spec.model_name).is_ok() => spec.model_name.clone(),
+            None => {
+                let stem: String = spec.model_name.chars().take(UID_LIMIT - SUFFIX).collect();
+                loop {
+                    let uid = format!("{stem}-{}", random_suffix());
+                    if !taken(&uid) {
+                        break uid;
+                    }
                 }
-            },
+            }
         };
-        let progress = LaunchProgress { stage: "pending".to_owned(), progress: 0.0, info: String::new() };
-        let slot = Arc::new(Slot {
-            uid: uid.clone(),
-            spec,
-            entry,
-            options,
-            created: SystemTime::now(),
-            state: watch::Sender::new(State::Creating),
-            progress: Mutex::new(progress),
-            cancel: CancelToken::new(),
-        });
+        if table.values().filter(|slot| !slot.has_failed()).count() >= MOST_MODELS {
+            let message = format!("{MOST_MODELS} models are running or being launched; terminate one of them first");
+            return Err(LaunchError::Unavailable(message));
+        }
+        let slot = Arc::new(Slot::new(uid.clone(), spec, entry, options));
         table.insert(uid, slot.clone());
+        forget_old_failures(&mut table);
         Ok(slot)
     }
+}
 
-    async fn bring_up(self: Arc<Self>, slot: Arc<Slot>, plugin: Arc<Generation>) {
-        slot.state.send_replace(State::Loading);
-        let started = std::time::Instant::now();
-        let result = {
-            let (models, slot) = (self.clone(), slot.clone());
-            tokio::task::spawn_blocking(move || {
-                let report: Report = {
-                    let slot = slot.clone();
-                    Arc::new(move |stage, progress, info| slot.report(stage, progress, info))
-                };
-                models.load_replicas(&slot, &plugin, &report)
-            })
-            .await
-        };
-        let result = result.unwrap_or_else(|_| Err(LaunchError::Internal("loading the model failed".to_owned())));
-        let result =
-            if slot.cancel.is_cancelled() { Err(LaunchError::Cancelled { uid: slot.uid.clone() }) } else { result };
-        match result {
-            Ok(executors) => {
-                let settings = RunningSettings {
-                    request_defaults: slot.entry.request_parameters(),
-                    queue_limit: self.settings.queue_limit,
-                    request_limit: slot.spec.request_limits,
-                    deadline: self.settings.job_deadline,
-                };
-                let running = Arc::new(Running::new(&slot.uid, executors, settings));
-                slot.report("completed", 1.0, "");
-                let card = running.card();
-                tracing::info!(
-                    uid = slot.uid,
-                    model = slot.entry.name,
-                    device = card.device,
-                    dtype = card.dtype,
-                    seconds = started.elapsed().as_secs_f64(),
-                    "model is ready"
-                );
-                slot.state.send_replace(State::Ready(running));
-            }
-            Err(error) => {
-                tracing::warn!(uid = slot.uid, model = slot.entry.name, %error, "launch failed");
-                let stage = if matches!(error, LaunchError::Cancelled { .. }) { "cancelled" } else { "failed" };
-                slot.report(stage, 0.0, &error.to_string());
-                slot.state.send_replace(State::Failed(error));
-            }
-        }
-    }
-
-    /// Gets the files and loads as many copies as the launch asked for, telling `report` stage, progress and details.
-    /// Blocks.
-    pub(super) fn load_replicas(
-        &self,
-        slot: &Arc<Slot>,
-        plugin: &Arc<Generation>,
-        report: &Report,
-    ) -> Result<Vec<Arc<dyn Executor>>, LaunchError> {
-        let cancelled = || LaunchError::Cancelled { uid: slot.uid.clone() };
-        let unavailable = |error: ProvisionError| match error {
-            ProvisionError::Choice { field, message } => LaunchError::Invalid { field, message },
-            ProvisionError::Cancelled => LaunchError::Cancelled { uid: slot.uid.clone() },
-            ProvisionError::Offline(message) => LaunchError::invalid("model_name", message),
-            ProvisionError::Failed(message) => LaunchError::Unavailable(message),
-        };
-        let download = DownloadProgress { uid: slot.uid.clone(), report: report.clone() };
-        report("downloading", 0.0, "");
-        let choice = Choice {
-            hub: slot.spec.download_hub.clone(),
-            quantization: slot.spec.quantization.clone(),
-            format: slot.spec.model_format.clone(),
-        };
-        let path = slot.spec.model_path.as_deref();
-        let files = self.provision.fetch(&slot.entry, path, &choice, &slot.cancel, &download).map_err(unavailable)?;
-        let mut runtimes = BTreeMap::new();
-        for name in &plugin.manifest().runtimes {
-            let path = self.provision.runtime(name, &slot.cancel, &download).map_err(unavailable)?;
-            runtimes.insert(name.clone(), path);
-        }
-        let replicas = slot.spec.replica.max(1);
-        let mut executors: Vec<Arc<dyn Executor>> = Vec::with_capacity(replicas);
-        for replica in 0..replicas {
-            if slot.cancel.is_cancelled() {
-                return Err(cancelled());
-            }
-            let report: LoadReport = {
-                let report = report.clone();
-                Arc::new(move |fraction: f32, info: &str| {
-                    let share = (replica as f64 + f64::from(fraction)) / replicas as f64;
-                    report("loading", DOWNLOADED + (1.0 - DOWNLOADED) * share, info);
-                })
-            };
-            executors.push(self.load_one(slot, plugin, &files, &runtimes, report)?);
-        }
-        Ok(executors)
-    }
-
-    fn load_one(
-        &self,
-        slot: &Arc<Slot>,
-        plugin: &Arc<Generation>,
-        files: &Files,
-        runtimes: &BTreeMap<String, PathBuf>,
-        report: LoadReport,
-    ) -> Result<Arc<dyn Executor>, LaunchError> {
-        let name = &plugin.manifest().name;
-        let cache_dir = self.settings.cache_dir.join("plugins").join(name);
-        std::fs::create_dir_all(&cache_dir)
-            .map_err(|error| LaunchError::Unavailable(format!("the cache directory cannot be made: {error}")))?;
-        report(0.0, "");
-        let services = Services {
-            uid: slot.uid.clone(),
-            plugin: name.clone(),
-            cache_dir,
-            runtimes: runtimes.clone(),
-            cancel: slot.cancel.clone(),
-            report,
-        };
-        let request = LoadRequest {
-            model: slot.entry.name.clone(),
-            model_dir: files.dir.clone(),
-            assets: files.assets.clone(),
-            options: slot.options.clone(),
-            threads: self.settings.threads,
-        };
-        let failed = |error: Error| match error.kind {
-            ErrorKind::InvalidInput | ErrorKind::NotSupported => {
-                LaunchError::invalid(error.field.as_deref().unwrap_or("model_name"), error.message)
-            }
-            ErrorKind::OutOfResources => LaunchError::Unavailable(error.message),
-            _ => LaunchError::Internal(error.message),
-        };
-        let model = plugin.library().load(&request, Arc::new(services)).map_err(failed)?;
-        model.warm_up().map_err(failed)?;
-        Ok(Arc::new(InProcess::new(model, plugin.clone())))
-    }
-
-    /// Statuses of launches that serve or will.
-    pub fn live(&self) -> Vec<ModelStatus> {
-        self.statuses().into_iter().filter(|status| !matches!(status.state, State::Failed(_))).collect()
+fn forget_old_failures(table: &mut BTreeMap<String, Arc<Slot>>) {
+    let mut failed: Vec<(SystemTime, String)> =
+        table.values().filter(|slot| slot.has_failed()).map(|slot| (slot.created, slot.uid.clone())).collect();
+    failed.sort();
+    for (_, uid) in failed.iter().take(failed.len().saturating_sub(MOST_FAILED)) {
+        table.remove(uid);
     }
 }
 
-/// Shows a download in the launch's progress.
-struct DownloadProgress {
-    uid: String,
-    report: Report,
+/// # Errors
+/// When the engine that was asked for isn't the one that runs such models here.
+fn check_engine(spec: &LaunchSpec, entry: &ModelEntry) -> Result<(), LaunchError> {
+    let Some(engine) = &spec.model_engine else { return Ok(()) };
+    let own = [entry.plugin.as_str(), "syrinx"];
+    if own.iter().chain(&XINFERENCE_ENGINES).any(|known| known.eq_ignore_ascii_case(engine)) {
+        return Ok(());
+    }
+    let engine: String = engine.chars().take(80).collect();
+    let message = format!(
+        "`model_engine` is \"{engine}\", but `{}` runs on the engine {} (Xinference's names {} stand for it)",
+        entry.name,
+        entry.plugin,
+        XINFERENCE_ENGINES.join(" and ")
+    );
+    Err(LaunchError::invalid("model_engine", message))
 }
 
-impl Progress for DownloadProgress {
-    fn update(&self, update: &ProgressUpdate) {
-        let info = format!("{} {} {} ({} bytes)", update.name, update.stage.as_str(), update.file, update.done);
-        (self.report)("downloading", update.fraction().unwrap_or(0.0) * DOWNLOADED, &info);
+/// Checks quantization and format against the entry's sources and spells them as the entry does.
+///
+/// # Errors
+/// When no source has what was asked for.
+fn choose_source(spec: &mut LaunchSpec, entry: &ModelEntry) -> Result<(), LaunchError> {
+    if spec.model_path.is_some() {
+        // The files are what they are; the plugin looks at them.
+        return Ok(());
     }
+    let formats: Vec<&str> =
+        entry.sources.iter().filter_map(|source| source.format).map(|format| format.as_str()).collect();
+    if let Some(asked) = spec.model_format.take() {
+        spec.model_format = match formats.iter().find(|format| format.eq_ignore_ascii_case(&asked)) {
+            Some(format) => Some((*format).to_owned()),
+            // Xinference's word for weights as they were published.
+            None if asked.eq_ignore_ascii_case("pytorch") => None,
+            None => return Err(no_choice("model_format", &asked, entry, &formats)),
+        };
+    }
+    if let Some(asked) = spec.quantization.take() {
+        let has_format = |source: &&syrinx_registry::Source| {
+            spec.model_format.as_deref().is_none_or(|format| source.format.is_some_and(|of| of.as_str() == format))
+        };
+        let sources = entry.sources.iter().filter(has_format);
+        let there: Vec<&str> = sources.filter_map(|source| source.quantization.as_deref()).collect();
+        match there.iter().find(|quantization| quantization.eq_ignore_ascii_case(&asked)) {
+            Some(quantization) => spec.quantization = Some((*quantization).to_owned()),
+            None => return Err(no_choice("quantization", &asked, entry, &there)),
+        }
+    }
+    Ok(())
+}
 
-    fn note(&self, message: &str) {
-        tracing::info!(uid = self.uid, "{message}");
+fn no_choice(field: &str, asked: &str, entry: &ModelEntry, there: &[&str]) -> LaunchError {
+    let asked: String = asked.chars().take(80).collect();
+    let mut there = there.to_vec();
+    there.dedup();
+    let there = if there.is_empty() { "none to choose from".to_owned() } else { there.join(", ") };
+    LaunchError::invalid(field, format!("`{field}` is \"{asked}\", but `{}` has {there}", entry.name))
+}
+
+/// The caller's options over the catalogue's defaults, as the plugin's schema wants them.
+fn options(spec: &LaunchSpec, entry: &ModelEntry, plugin: &Generation) -> Result<Object, LaunchError> {
+    let schema = &plugin.manifest().launch_options;
+    let mut options: Object = entry.launch_options();
+    options.extend(spec.options.clone());
+    options.retain(|_, value| !value.is_null());
+    let takes_device = schema.get("properties").is_some_and(|properties| properties.get("device").is_some());
+    if spec.cpu_only && takes_device && !options.contains_key("device") {
+        options.insert("device".to_owned(), "cpu".into());
     }
+    let checked = schema::check(schema, &options)
+        .map_err(|mismatch| LaunchError::invalid(&mismatch.field, mismatch.to_string()))?;
+    options.extend(checked);
+    Ok(options)
 }
 
 /// # Errors
@@ -309,8 +241,8 @@ pub(crate) fn check_uid(uid: &str) -> Result<(), LaunchError> {
         format!("must have 1 to {UID_LIMIT} characters")
     } else if let Some(character) = uid.chars().find(|c| "/?#\\".contains(*c) || c.is_whitespace() || c.is_control()) {
         format!("must not contain {character:?}")
-    } else if uid == "." || uid == ".." {
-        "must not be a dot or two, which clients take out of URLs".to_owned()
+    } else if [".", "..", "instance", "instances"].contains(&uid) {
+        "must not be `.`, `..`, `instance` or `instances`, which mean something else in URLs".to_owned()
     } else if uid.rsplit_once("-rep").is_some_and(|(_, end)| !end.is_empty() && end.chars().all(|c| c.is_ascii_digit()))
     {
         "must not end in `-rep` and a number, which names replicas".to_owned()
@@ -325,8 +257,8 @@ fn random_suffix() -> String {
     use std::hash::{BuildHasher, RandomState};
     const ALPHABET: &[u8; 36] = b"abcdefghijklmnopqrstuvwxyz0123456789";
     let mut bits = RandomState::new().hash_one(SystemTime::now());
-    let mut suffix = String::with_capacity(8);
-    for _ in 0..8 {
+    let mut suffix = String::with_capacity(SUFFIX - 1);
+    for _ in 1..SUFFIX {
         suffix.push(char::from(ALPHABET[(bits % 36) as usize]));
         bits /= 36;
     }
@@ -336,14 +268,64 @@ fn random_suffix() -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use syrinx_registry::Catalogue;
 
     #[test]
     fn uids() {
-        for good in ["a", "whisper-base", "模型", "x-rep", "x-repa1"] {
+        for good in ["a", "whisper-base", "模型", "x-rep", "x-repa1", "-rep1-x", &"x".repeat(100)] {
             assert_eq!(check_uid(good), Ok(()), "{good}");
         }
-        for bad in ["", ".", "..", "a/b", "a b", "a?b", "a#b", "a\\b", "a\n", "x-rep0", &"x".repeat(101)] {
+        for bad in [
+            "",
+            "a/b",
+            "a b",
+            "a?b",
+            "a#b",
+            "a\\b",
+            "a\n",
+            "a\0",
+            "..",
+            "instances",
+            "x-rep0",
+            "-rep12",
+            &"x".repeat(101),
+        ] {
             assert!(check_uid(bad).is_err(), "{bad}");
+        }
+    }
+
+    fn chosen(name: &str, format: Option<&str>, quantization: Option<&str>) -> Result<LaunchSpec, String> {
+        let entry = Catalogue::builtin().model(name).unwrap();
+        let mut spec = LaunchSpec {
+            model_format: format.map(str::to_owned),
+            quantization: quantization.map(str::to_owned),
+            ..LaunchSpec::default()
+        };
+        choose_source(&mut spec, &entry).map(|()| spec).map_err(|error| match error {
+            LaunchError::Invalid { field, .. } => field,
+            other => panic!("{other}"),
+        })
+    }
+
+    #[test]
+    fn formats_and_quantizations_of_the_entry() {
+        let spec = chosen("Kokoro-82M", Some("ONNX"), Some("Q8F16")).unwrap();
+        assert_eq!((spec.model_format.as_deref(), spec.quantization.as_deref()), (Some("onnx"), Some("q8f16")));
+        assert_eq!(chosen("whisper-base", Some("pytorch"), None).unwrap().model_format, None);
+        assert_eq!(chosen("whisper-base", Some("gguf"), None), Err("model_format".to_owned()));
+        assert_eq!(chosen("whisper-base", None, Some("int3")), Err("quantization".to_owned()));
+        assert_eq!(chosen("Kokoro-82M", Some("onnx"), Some("4-bit")), Err("quantization".to_owned()));
+    }
+
+    #[test]
+    fn engines() {
+        let entry = Catalogue::builtin().model("whisper-base").unwrap();
+        let of = |engine: &str| LaunchSpec { model_engine: Some(engine.to_owned()), ..LaunchSpec::default() };
+        for good in ["whisper", "Whisper", "transformers", "pytorch"] {
+            assert_eq!(check_engine(&of(good), &entry), Ok(()), "{good}");
+        }
+        for bad in ["MLX", "vllm", "kokoro", "nonsense"] {
+            assert!(check_engine(&of(bad), &entry).is_err(), "{bad}");
         }
     }
 }

@@ -3,34 +3,44 @@
 
 mod admission;
 mod error;
+mod events;
 mod executor;
 mod job;
 mod launch;
+mod loading;
+mod parameters;
 mod provision;
+mod redact;
 pub mod reload;
 mod running;
 mod services;
+mod slot;
 
 pub use error::{JobError, LaunchError, ModelError};
+pub use events::{Event, Severity};
 pub use executor::{Executor, InProcess, Job, JobKind};
 pub use job::{Events, OwnedClip, SpeechOutput};
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) use launch::check_uid;
 pub use launch::{Launch, LaunchSpec};
+pub use parameters::{ReloadError, ReloadStatus};
 pub use provision::{Choice, Files, Provision, ProvisionError, RegistryProvision};
 pub use running::{Load, Running};
+pub use slot::{FileProgress, LaunchProgress, ModelStatus, Provenance, State};
 
 use crate::plugins::Plugins;
-use serde::Serialize;
+use events::EventLog;
+use slot::Slot;
 use std::{
     collections::BTreeMap,
     path::PathBuf,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::{Duration, SystemTime},
+    time::Duration,
 };
-use syrinx_plugin_api::{ModelCard, Object};
-use syrinx_registry::{CancelToken, ModelEntry};
-use tokio::sync::watch;
+use tokio::sync::Semaphore;
+
+/// Launches and reloads that work at a time. The others wait, and leave threads to the jobs.
+const LOADING: usize = 64;
 
 /// Limits and places that hold for all models of a host.
 #[derive(Clone, Debug)]
@@ -45,102 +55,6 @@ pub struct Settings {
     pub job_deadline: Duration,
 }
 
-/// Where a launch is.
-#[derive(Clone, Debug)]
-pub enum State {
-    /// The uid is taken, work has not begun.
-    Creating,
-    /// Files are on their way, or the plugin loads.
-    Loading,
-    /// It serves.
-    Ready(Arc<Running>),
-    /// It never served. The uid is free again.
-    Failed(LaunchError),
-    /// It finishes what it has begun.
-    Terminating,
-}
-
-impl State {
-    /// Xinference's word for it.
-    pub fn name(&self) -> &'static str {
-        match self {
-            Self::Creating => "CREATING",
-            Self::Loading => "LOADING",
-            Self::Ready(_) => "READY",
-            Self::Failed(_) => "ERROR",
-            Self::Terminating => "TERMINATING",
-        }
-    }
-}
-
-/// How far a launch is.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct LaunchProgress {
-    /// `pending`, `downloading`, `loading`, `completed` or `cancelled`.
-    pub stage: String,
-    /// 0…1 over the whole launch.
-    pub progress: f64,
-    /// Details for a person: the file in work, bytes.
-    pub info: String,
-}
-
-/// A model of the table, running or not.
-pub struct ModelStatus {
-    /// Its uid.
-    pub uid: String,
-    /// What was asked for.
-    pub spec: LaunchSpec,
-    /// The catalogue entry.
-    pub entry: Arc<ModelEntry>,
-    /// When the launch began.
-    pub created: SystemTime,
-    /// Where it is.
-    pub state: State,
-    /// How far the launch is or was.
-    pub progress: LaunchProgress,
-    /// The model's own description, once it is ready.
-    pub card: Option<Arc<ModelCard>>,
-    /// Generation of the plugin that serves it.
-    pub generation: Option<u64>,
-}
-
-/// One uid.
-pub(crate) struct Slot {
-    uid: String,
-    spec: LaunchSpec,
-    entry: Arc<ModelEntry>,
-    /// Launch options after the catalogue's defaults.
-    options: Object,
-    created: SystemTime,
-    state: watch::Sender<State>,
-    progress: Mutex<LaunchProgress>,
-    cancel: CancelToken,
-}
-
-impl Slot {
-    fn status(&self) -> ModelStatus {
-        let state = self.state.borrow().clone();
-        let running = if let State::Ready(running) = &state { Some(running.clone()) } else { None };
-        ModelStatus {
-            uid: self.uid.clone(),
-            spec: self.spec.clone(),
-            entry: self.entry.clone(),
-            created: self.created,
-            progress: self.progress.lock().unwrap_or_else(PoisonError::into_inner).clone(),
-            card: running.as_ref().map(|running| running.card()),
-            generation: running.as_ref().map(|running| running.generation()),
-            state,
-        }
-    }
-
-    fn report(&self, stage: &str, progress: f64, info: &str) {
-        let mut current = self.progress.lock().unwrap_or_else(PoisonError::into_inner);
-        stage.clone_into(&mut current.stage);
-        current.progress = progress;
-        info.clone_into(&mut current.info);
-    }
-}
-
 /// All models of a host.
 pub struct Models {
     plugins: Arc<Plugins>,
@@ -148,12 +62,21 @@ pub struct Models {
     settings: Settings,
     /// Slots by uid. A failed one stays until its uid is used again, because clients poll for what went wrong.
     table: Mutex<BTreeMap<String, Arc<Slot>>>,
+    events: EventLog,
+    loading: Arc<Semaphore>,
 }
 
 impl Models {
     /// No models yet.
     pub fn new(plugins: Arc<Plugins>, provision: Arc<dyn Provision>, settings: Settings) -> Arc<Self> {
-        Arc::new(Self { plugins, provision, settings, table: Mutex::default() })
+        Arc::new(Self {
+            plugins,
+            provision,
+            settings,
+            table: Mutex::default(),
+            events: EventLog::default(),
+            loading: Arc::new(Semaphore::new(LOADING)),
+        })
     }
 
     /// The plugins that models come from.
@@ -171,6 +94,15 @@ impl Models {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn slot(&self, uid: &str) -> Result<Arc<Slot>, ModelError> {
+        self.table().get(uid).cloned().ok_or_else(|| ModelError::NotFound { uid: uid.to_owned() })
+    }
+
+    /// What has happened to `uid`, oldest first; none if nothing has, or too long ago.
+    pub fn events(&self, uid: &str) -> Option<Vec<Event>> {
+        self.events.of(uid)
+    }
+
     /// What there is to say about `uid`, if it was ever launched.
     pub fn status(&self, uid: &str) -> Option<ModelStatus> {
         let slot = self.table().get(uid).cloned()?;
@@ -183,14 +115,18 @@ impl Models {
         slots.iter().map(|slot| slot.status()).collect()
     }
 
+    /// Statuses of launches that serve or will.
+    pub fn live(&self) -> Vec<ModelStatus> {
+        self.statuses().into_iter().filter(|status| !matches!(status.state, State::Failed(_))).collect()
+    }
+
     /// The model that serves under `uid`.
     ///
     /// # Errors
     /// When there is none, or none yet.
     pub fn running(&self, uid: &str) -> Result<Arc<Running>, ModelError> {
         let not_found = || ModelError::NotFound { uid: uid.to_owned() };
-        let slot = self.table().get(uid).cloned().ok_or_else(not_found)?;
-        let state = slot.state.borrow().clone();
+        let state = self.slot(uid)?.state.borrow().clone();
         match state {
             State::Ready(running) => Ok(running),
             State::Creating | State::Loading => Err(ModelError::Loading { uid: uid.to_owned() }),
@@ -205,36 +141,28 @@ impl Models {
     /// When there is no such model.
     pub async fn terminate(&self, uid: &str, patience: Duration) -> Result<(), ModelError> {
         let not_found = || ModelError::NotFound { uid: uid.to_owned() };
-        let slot = self.table().get(uid).cloned().ok_or_else(not_found)?;
-        let mut running = None;
-        let mut launching = false;
-        slot.state.send_if_modified(|state| match state {
-            State::Ready(model) => {
-                running = Some(model.clone());
-                *state = State::Terminating;
-                true
-            }
-            State::Creating | State::Loading => {
-                launching = true;
-                false
-            }
-            State::Failed(_) | State::Terminating => false,
-        });
-        if launching {
-            slot.cancel.cancel();
+        let slot = self.slot(uid)?;
+        if slot.cancel_launch() {
             let mut state = slot.state.subscribe();
-            let settled = state.wait_for(|state| !matches!(state, State::Creating | State::Loading)).await;
-            drop(settled);
-            // The launch may have finished before it noticed.
-            if matches!(*slot.state.borrow(), State::Ready(_)) {
-                return Box::pin(self.terminate(uid, patience)).await;
-            }
+            // The slot stays until it is removed below, so the channel can't close.
+            drop(state.wait_for(|state| !state.is_launching()).await);
+            self.remove(&slot);
+            tracing::info!(uid, "launch terminated");
+            self.events.note(uid, Severity::Info, "terminated", "terminated while it was being launched");
             return Ok(());
         }
+        let mut running = None;
+        slot.state.send_if_modified(|state| {
+            let State::Ready(model) = state else { return false };
+            running = Some(model.clone());
+            *state = State::Terminating;
+            true
+        });
         let running = running.ok_or_else(not_found)?;
         running.close(patience).await;
         self.remove(&slot);
         tracing::info!(uid, "model terminated");
+        self.events.note(uid, Severity::Info, "terminated", "terminated");
         Ok(())
     }
 
@@ -243,13 +171,7 @@ impl Models {
     /// # Errors
     /// When `uid` isn't being launched.
     pub fn cancel(&self, uid: &str) -> Result<(), ModelError> {
-        let not_found = || ModelError::NotFound { uid: uid.to_owned() };
-        let slot = self.table().get(uid).cloned().ok_or_else(not_found)?;
-        if !matches!(*slot.state.borrow(), State::Creating | State::Loading) {
-            return Err(not_found());
-        }
-        slot.cancel.cancel();
-        Ok(())
+        if self.slot(uid)?.cancel_launch() { Ok(()) } else { Err(ModelError::NotFound { uid: uid.to_owned() }) }
     }
 
     /// Ends all models, for a server that stops.
@@ -259,7 +181,7 @@ impl Models {
         for uid in uids {
             let slot = self.table().get(&uid).cloned();
             let Some(slot) = slot else { continue };
-            slot.cancel.cancel();
+            slot.cancel_launch();
             let state = slot.state.borrow().clone();
             if let State::Ready(running) = state {
                 endings.spawn(async move { running.close(patience).await });

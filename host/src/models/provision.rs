@@ -1,13 +1,17 @@
 //! Where models come from: the catalogue and the store of a server, or something smaller in a test.
 
+use super::{LaunchSpec, Provenance};
 use crate::plugins::watch::Watch;
 use arc_swap::ArcSwap;
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
 };
-use syrinx_registry::{CancelToken, Catalogue, FetchError, FetchOptions, Format, ModelEntry, Progress, Store};
+use syrinx_registry::{
+    CancelToken, Catalogue, CustomModel, CustomModels, FetchError, FetchOptions, Format, ModelEntry, ModelFiles,
+    ModelVersion, Progress, RegistrationError, Store, StoreError,
+};
 
 /// Which of a model's sources a caller wants.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -18,6 +22,20 @@ pub struct Choice {
     pub quantization: Option<String>,
     /// `ctranslate2`, `onnx`, …
     pub format: Option<String>,
+    /// Id of a source.
+    pub source: Option<String>,
+}
+
+impl Choice {
+    /// What a launch asks for.
+    pub(super) fn of(spec: &LaunchSpec) -> Self {
+        Self {
+            hub: spec.download_hub.clone(),
+            quantization: spec.quantization.clone(),
+            format: spec.model_format.clone(),
+            source: spec.source.clone(),
+        }
+    }
 }
 
 /// What a plugin needs to load a model.
@@ -27,6 +45,8 @@ pub struct Files {
     pub dir: PathBuf,
     /// Shared assets by name.
     pub assets: BTreeMap<String, PathBuf>,
+    /// Which files these are.
+    pub provenance: Provenance,
 }
 
 /// Why there are no files.
@@ -51,10 +71,26 @@ pub enum ProvisionError {
     Failed(String),
 }
 
-/// Provides entries, files and runtimes. Everything but `entry` blocks.
+/// Provides entries, files and runtimes. Everything but `catalogue` and `store` blocks.
 pub trait Provision: Send + Sync + 'static {
     /// The catalogue as it is now.
     fn catalogue(&self) -> Arc<Catalogue>;
+
+    /// What is on disk.
+    fn store(&self) -> &Arc<Store>;
+
+    /// Adds a model of a client's to the catalogue. `plugins` are installed. With `persist` it is there again after a
+    /// restart.
+    ///
+    /// # Errors
+    /// See [`RegistrationError`].
+    fn register(&self, model: CustomModel, persist: bool, plugins: &[String]) -> Result<(), RegistrationError>;
+
+    /// Takes a model of a client's out of the catalogue. `false` when there is none of this name.
+    ///
+    /// # Errors
+    /// When it can't be removed from where it is kept.
+    fn unregister(&self, name: &str) -> Result<bool, StoreError>;
 
     /// Gets a model's files, from the cache where they are there. With `model_path` the model itself is there already
     /// and only its shared assets are got.
@@ -79,14 +115,30 @@ pub trait Provision: Send + Sync + 'static {
 
 /// The real one.
 pub struct RegistryProvision {
+    /// What clients see: the catalogue of the files with the clients' own models over it.
     catalogue: ArcSwap<Catalogue>,
+    layers: Mutex<Layers>,
     store: Arc<Store>,
 }
 
+/// What the catalogue is made of.
+struct Layers {
+    files: Catalogue,
+    customs: CustomModels,
+}
+
+impl Layers {
+    fn merged(&self) -> Arc<Catalogue> {
+        Arc::new(self.customs.overlay(&self.files, |problem| tracing::warn!("{problem}")))
+    }
+}
+
 impl RegistryProvision {
-    /// Serves from `store` what `catalogue` lists.
+    /// Serves from `store` what `catalogue` lists, and the models that clients have registered there to stay.
     pub fn new(catalogue: Catalogue, store: Arc<Store>) -> Self {
-        Self { catalogue: ArcSwap::from_pointee(catalogue), store }
+        let customs = CustomModels::open(&store.registrations(), |problem| tracing::warn!("{problem}"));
+        let layers = Layers { files: catalogue, customs };
+        Self { catalogue: ArcSwap::from(layers.merged()), layers: Mutex::new(layers), store }
     }
 
     /// From now on, reads the catalogue again when a file in `dirs` changes. An edit applies when it is valid; otherwise
@@ -103,22 +155,41 @@ impl RegistryProvision {
             match Catalogue::load(&dirs) {
                 Ok(catalogue) => {
                     tracing::info!(path = %path.display(), "catalogue reloaded");
-                    provision.catalogue.store(Arc::new(catalogue));
+                    provision.change(|layers| layers.files = catalogue);
                 }
                 Err(error) => tracing::error!("catalogue not reloaded, the last good one stays:\n{error}"),
             }
         })
     }
 
-    /// What is on disk.
-    pub fn store(&self) -> &Arc<Store> {
-        &self.store
+    /// Changes a layer and shows the result.
+    fn change<T>(&self, change: impl FnOnce(&mut Layers) -> T) -> T {
+        // A change that fails leaves its layer as it was.
+        let mut layers = self.layers.lock().unwrap_or_else(PoisonError::into_inner);
+        let result = change(&mut layers);
+        self.catalogue.store(layers.merged());
+        result
     }
 }
 
 impl Provision for RegistryProvision {
     fn catalogue(&self) -> Arc<Catalogue> {
         self.catalogue.load_full()
+    }
+
+    fn store(&self) -> &Arc<Store> {
+        &self.store
+    }
+
+    fn register(&self, model: CustomModel, persist: bool, plugins: &[String]) -> Result<(), RegistrationError> {
+        self.change(|layers| {
+            let Layers { files, customs } = layers;
+            customs.register(model, persist, files, plugins)
+        })
+    }
+
+    fn unregister(&self, name: &str) -> Result<bool, StoreError> {
+        self.change(|layers| layers.customs.unregister(name))
     }
 
     fn fetch(
@@ -132,8 +203,9 @@ impl Provision for RegistryProvision {
         let mut options = FetchOptions { cancel: cancel.clone(), ..FetchOptions::default() };
         if let Some(dir) = model_path {
             let files = self.store.fetch_around(entry, dir, &options, progress).map_err(told)?;
-            return Ok(Files { dir: files.dir, assets: files.assets });
+            return Ok(Files { dir: files.dir, assets: files.assets, provenance: Provenance::default() });
         }
+        options.source.clone_from(&choice.source);
         options.hub.clone_from(&choice.hub);
         options.quantization.clone_from(&choice.quantization);
         if let Some(name) = &choice.format {
@@ -144,7 +216,7 @@ impl Provision for RegistryProvision {
             })?);
         }
         let files = self.store.fetch(entry, &options, progress).map_err(told)?;
-        Ok(Files { dir: files.dir, assets: files.assets })
+        Ok(Files { provenance: provenance(&files), dir: files.dir, assets: files.assets })
     }
 
     fn runtime(&self, name: &str, cancel: &CancelToken, progress: &dyn Progress) -> Result<PathBuf, ProvisionError> {
@@ -154,9 +226,20 @@ impl Provision for RegistryProvision {
     }
 }
 
+fn provenance(files: &ModelFiles) -> Provenance {
+    let version = ModelVersion { name: files.name.clone(), fingerprint: files.fingerprint.clone() };
+    Provenance {
+        version: Some(version.to_string()),
+        revision: files.revision.clone(),
+        format: files.format.map(Format::as_str),
+        quantization: files.quantization.clone(),
+    }
+}
+
 fn told(error: FetchError) -> ProvisionError {
     match error {
         FetchError::Cancelled => ProvisionError::Cancelled,
+        FetchError::Offline { name, needed, .. } if needed.is_empty() => nowhere(&name),
         // The error's own text names directories of this machine, which are nothing to a client.
         FetchError::Offline { name, needed, .. } => {
             let sets: Vec<String> =
@@ -166,9 +249,18 @@ fn told(error: FetchError) -> ProvisionError {
                 sets.join("; ")
             ))
         }
+        FetchError::AllSourcesFailed { name, attempts } if attempts.is_empty() => nowhere(&name),
         FetchError::NoSuchSource { .. } => {
             ProvisionError::Choice { field: "quantization".to_owned(), message: error.to_string() }
         }
         _ => ProvisionError::Failed(error.to_string()),
+    }
+}
+
+/// The entry has no source.
+fn nowhere(name: &str) -> ProvisionError {
+    ProvisionError::Choice {
+        field: "model_path".to_owned(),
+        message: format!("`{name}` says nowhere where its files are; give their directory as `model_path`"),
     }
 }

@@ -1,6 +1,6 @@
 //! Moving running models to a new generation of their plugin.
 
-use super::{Executor, Models, Running, Slot, State, launch::Report};
+use super::{Executor, Models, Running, Severity, Slot, State, loading::Report};
 use crate::plugins::{Generation, PluginError, is_plugin_file, watch::Watch};
 use std::{
     path::{Path, PathBuf},
@@ -70,10 +70,10 @@ impl Models {
         let name = &generation.manifest().name;
         let replacements = self.replacements(name, &generation)?;
         self.plugins().activate(generation.clone());
-        swap(replacements, &generation);
+        self.swap(replacements, &generation);
         // Launches that had begun with the old generation may have become ready meanwhile; there is no way back for them.
         match self.replacements(name, &generation) {
-            Ok(replacements) => swap(replacements, &generation),
+            Ok(replacements) => self.swap(replacements, &generation),
             Err(error) => tracing::error!(%error, "a model stays with the old plugin"),
         }
         Ok(Some(generation))
@@ -97,11 +97,21 @@ impl Models {
             .map(|(slot, running)| {
                 let silent: Report = Arc::new(|_, _, _| ());
                 let executors = self
-                    .load_replicas(&slot, generation, &silent)
+                    .load_replicas(&slot, &slot.options(), generation, &silent)
                     .map_err(|error| PluginError::Replacement { uid: slot.uid.clone(), reason: error.to_string() })?;
                 Ok(Replacement { running, executors })
             })
             .collect()
+    }
+
+    fn swap(&self, replacements: Vec<Replacement>, generation: &Generation) {
+        for Replacement { running, executors } in replacements {
+            running.replace(executors);
+            let number = generation.number;
+            tracing::info!(uid = running.uid(), generation = number, "model moved to the new plugin");
+            let content = format!("moved to generation {number} of the plugin {}", generation.manifest().name);
+            self.events.note(running.uid(), Severity::Info, "reloaded", content);
+        }
     }
 }
 
@@ -109,11 +119,4 @@ impl Models {
 struct Replacement {
     running: Arc<Running>,
     executors: Vec<Arc<dyn Executor>>,
-}
-
-fn swap(replacements: Vec<Replacement>, generation: &Generation) {
-    for Replacement { running, executors } in replacements {
-        running.replace(executors);
-        tracing::info!(uid = running.uid(), generation = generation.number, "model moved to the new plugin");
-    }
 }

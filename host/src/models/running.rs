@@ -120,18 +120,21 @@ impl Running {
         self.replicas.load().len()
     }
 
-    /// Starts a transcription as soon as there is a place: mono `samples` at the card's input rate.
+    /// Starts a transcription as soon as there is a place: mono `samples` at the card's input rate, spoken by
+    /// `known_speakers` among others.
     ///
     /// # Errors
     /// When there are too many jobs, or the model is being terminated.
     pub async fn transcribe(
         &self,
         settings: TranscribeSettings,
-        samples: Vec<f32>,
+        samples: impl AsRef<[f32]> + Send + 'static,
+        known_speakers: Vec<OwnedClip>,
     ) -> Result<Events<TranscriptEvent>, JobError> {
         self.start(move |executor, outlet| {
-            let mut audio = WholeAudio::new(&samples);
-            executor.run(Job { kind: JobKind::Transcribe { settings, audio: &mut audio, receiver: outlet } })
+            let mut audio = WholeAudio::new(samples.as_ref());
+            let kind = JobKind::Transcribe { settings, audio: &mut audio, known_speakers, receiver: outlet };
+            executor.run(Job { kind })
         })
         .await
     }

@@ -1,6 +1,6 @@
 //! What the host does for one model: the other end of `syrinx_plugin_api::Host`.
 
-use super::launch::LoadReport;
+use super::loading::LoadReport;
 use std::{collections::BTreeMap, path::PathBuf};
 use syrinx_plugin_api::{Device, Level, MetricKind, host_side::HostServices};
 use syrinx_registry::CancelToken;

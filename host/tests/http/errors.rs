@@ -9,6 +9,9 @@ use serde_json::{Value, json};
 const TRANSCRIPTIONS: &str = "/v1/audio/transcriptions";
 const TRANSLATIONS: &str = "/v1/audio/translations";
 const SPEECH: &str = "/v1/audio/speech";
+/// A wav file of 8 samples.
+const SHORT: &str =
+    "data:audio/wav;base64,UklGRjQAAABXQVZFZm10IBAAAAABAAEAgD4AAAB9AAACABAAZGF0YRAAAAAAAAAAAAAAAAAAAAAAAAAA";
 const MODELS: &str = "/v1/models";
 
 /// How a row's body is sent.
@@ -25,7 +28,7 @@ enum Send<'a> {
 }
 
 /// What every error must look like.
-fn check(answer: &Answer, what: &str, status: u16, param: Option<&str>) {
+pub(crate) fn check(answer: &Answer, what: &str, status: u16, param: Option<&str>) {
     assert_eq!(answer.status, status, "{what}: {}", answer.text());
     assert!(answer.header("content-type").starts_with("application/json"), "{what}: {:?}", answer.headers);
     assert!(!answer.header("x-request-id").is_empty(), "{what}: no request id");
@@ -38,6 +41,7 @@ fn check(answer: &Answer, what: &str, status: u16, param: Option<&str>) {
     assert!(body["error"].as_object().unwrap().contains_key("code"), "{what}");
     let kind = body["error"]["type"].as_str().unwrap();
     let expected = match status {
+        401 => "authentication_error",
         429 => "rate_limit_error",
         500.. => "server_error",
         _ => "invalid_request_error",
@@ -130,6 +134,14 @@ async fn bad_requests() {
         // Fields of transcriptions.
         ("unknown format", TRANSCRIPTIONS, ears(vec![("response_format", Text("ass"))]), 400, Some("response_format")),
         ("no speakers", TRANSCRIPTIONS, ears(vec![("response_format", Text("diarized_json"))]), 400, Some("response_format")),
+        ("unknown language of a model with one", TRANSCRIPTIONS, Send::Form(vec![("model", Text("parrot-ears-plain")), ("file", File(clip)), ("language", Text("klingon"))]), 400, Some("language")),
+        ("unknown language among several", TRANSCRIPTIONS, ears(vec![("languages[]", Text("en")), ("languages[]", Text("klingon"))]), 400, Some("languages")),
+        ("chunking of another type", TRANSCRIPTIONS, ears(vec![("chunking_strategy[type]", Text("manual"))]), 400, Some("chunking_strategy")),
+        ("chunking out of range", TRANSCRIPTIONS, ears(vec![("chunking_strategy[type]", Text("server_vad")), ("chunking_strategy[threshold]", Text("2"))]), 400, Some("chunking_strategy")),
+        ("speaker without a recording", TRANSCRIPTIONS, ears(vec![("known_speaker_names[]", Text("Ann"))]), 400, Some("known_speaker_references")),
+        ("recording that is none", TRANSCRIPTIONS, ears(vec![("known_speaker_names[]", Text("Ann")), ("known_speaker_references[]", Text("ann.wav"))]), 400, Some("known_speaker_references")),
+        ("recording that is too short", TRANSCRIPTIONS, ears(vec![("known_speaker_names[]", Text("Ann")), ("known_speaker_references[]", Text(SHORT))]), 400, Some("known_speaker_references")),
+        ("too many speakers", TRANSCRIPTIONS, ears(vec![("known_speaker_names", Text("[\"a\", \"b\", \"c\", \"d\", \"e\"]"))]), 400, Some("known_speaker_names")),
         ("unknown language", TRANSCRIPTIONS, ears(vec![("language", Text("klingon"))]), 400, Some("language")),
         ("hot", TRANSCRIPTIONS, ears(vec![("temperature", Text("3"))]), 400, Some("temperature")),
         ("cold", TRANSCRIPTIONS, ears(vec![("temperature", Text("-1"))]), 400, Some("temperature")),
@@ -168,7 +180,11 @@ async fn bad_requests() {
         ("slow", SPEECH, base(json!({"speed": 0.2})), 400, Some("speed")),
         ("fast", SPEECH, base(json!({"speed": 4.01})), 400, Some("speed")),
         ("speed as a word", SPEECH, base(json!({"speed": "fast"})), 400, Some("speed")),
-        ("speed that the model lacks", SPEECH, Send::Json(json!({"model": "parrot-mouth-plain", "input": "hi", "speed": 2})), 400, Some("speed")),
+        ("speed as a boolean", SPEECH, base(json!({"speed": true})), 400, Some("speed")),
+        ("speed of another world", SPEECH, Send::Text("{\"model\": \"parrot-mouth\", \"input\": \"hi\", \"speed\": 1e400}"), 400, None),
+        ("speed that is no number", SPEECH, Send::Form(vec![("model", Text("parrot-mouth")), ("input", Text("hi")), ("speed", Text("1e400"))]), 400, Some("speed")),
+        ("saved voice that isn't there", SPEECH, base(json!({"voice": "voice_0123456789abcdef01234567"})), 400, Some("voice")),
+        ("voice as broken JSON", SPEECH, base(json!({"voice": "{\"id\""})), 400, Some("voice")),
         ("rate too low", SPEECH, base(json!({"sample_rate": 4000})), 400, Some("sample_rate")),
         ("rate no whole number", SPEECH, base(json!({"sample_rate": 16000.5})), 400, Some("sample_rate")),
         ("unknown stream format", SPEECH, base(json!({"stream_format": "morse"})), 400, Some("stream_format")),

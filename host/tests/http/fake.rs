@@ -2,15 +2,10 @@
 
 use crate::client::Connection;
 use serde_json::{Value, json};
-use std::{
-    path::{Path, PathBuf},
-    sync::Arc,
-    thread,
-    time::Duration,
-};
+use std::{path::Path, sync::Arc, thread, time::Duration};
 use syrinx::{
     config::Config,
-    models::{Choice, Files, Models, Provision, ProvisionError, Settings},
+    models::{Models, RegistryProvision, Settings},
     plugins::Plugins,
     server::{self, App},
 };
@@ -19,7 +14,7 @@ use syrinx_plugin_api::{
     SpeechRequest, TranscribeRequest, TranscriptEvent, TranscriptSink, Voice, Word, export::plugin_object,
     host_side::PluginLibrary,
 };
-use syrinx_registry::{CancelToken, Catalogue, ModelEntry, Progress};
+use syrinx_registry::{Catalogue, Store, StoreConfig};
 use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle};
 
 /// Rate in Hz of what the parrot says.
@@ -28,7 +23,7 @@ pub(crate) const RATE: u32 = 24_000;
 /// Samples of one push: 100 ms.
 pub(crate) const PUSH: usize = RATE as usize / 10;
 
-fn object(value: Value) -> Object {
+pub(crate) fn object(value: Value) -> Object {
     value.as_object().cloned().unwrap()
 }
 
@@ -41,6 +36,8 @@ impl Plugin for Parrot {
             version: "1.0.0".into(),
             launch_options: object(json!({"type": "object", "properties": {
                 "load_ms": {"type": "integer", "minimum": 0},
+                // Does not notice that the launch is cancelled.
+                "stubborn": {"type": "boolean"},
                 "fail": {"type": "string", "enum": ["input", "resources", "internal", "panic"]},
             }})),
             ..Manifest::default()
@@ -49,8 +46,9 @@ impl Plugin for Parrot {
 
     fn load(&self, request: LoadRequest, host: Host) -> Result<Box<dyn Model>, Error> {
         let wait = request.options.get("load_ms").and_then(Value::as_u64).unwrap_or(0);
+        let stubborn = request.options.get("stubborn").and_then(Value::as_bool) == Some(true);
         for step in 0..wait / 10 {
-            if host.is_cancelled() {
+            if host.is_cancelled() && !stubborn {
                 return Err(Error::internal("cancelled"));
             }
             host.progress(step as f32 / (wait / 10) as f32, "hatching");
@@ -83,6 +81,45 @@ fn behaviour() -> Object {
     }}))
 }
 
+/// What the models that imitate and that tell speakers apart take beyond that.
+fn more_behaviour(name: &str) -> Object {
+    let more = match name {
+        "parrot-mimic" => json!({
+            "prompt_text": {"type": "string"},
+            "emo_alpha": {"type": "number", "minimum": 0, "maximum": 1},
+        }),
+        "parrot-scribe" => json!({
+            "vad_threshold": {"type": "number"},
+            "vad_silence_duration_ms": {"type": "integer"},
+            // It doesn't sample.
+            "temperature": {"enum": [0]},
+        }),
+        _ => json!({}),
+    };
+    let mut all = behaviour();
+    let properties = all["properties"].as_object_mut().unwrap();
+    properties.extend(object(more));
+    all
+}
+
+/// What the mimic says about its request instead of the text: a level for each, in full scales of [`SCALES`].
+pub(crate) const HEARD: [&str; 5] = ["prompt seconds", "emotion seconds", "prompt text", "voice", "clip rate"];
+pub(crate) const SCALES: [f32; 5] = [100.0, 100.0, 1000.0, 1000.0, 100_000.0];
+
+fn heard(request: &SpeechRequest<'_>) -> [f32; 5] {
+    let seconds =
+        |name: &str| request.clip(name).map_or(0.0, |clip| clip.samples.len() as f32 / clip.sample_rate as f32);
+    let length = |text: Option<&str>| text.map_or(0, |text| text.chars().count()) as f32;
+    let settings = &request.settings;
+    [
+        seconds("prompt_speech"),
+        seconds("emo_audio_prompt"),
+        length(settings.parameters.get("prompt_text").and_then(Value::as_str)),
+        length(settings.voice.as_deref()),
+        request.clips.first().map_or(0.0, |clip| clip.sample_rate as f32),
+    ]
+}
+
 /// Waits a step, or fails at the one that the request names.
 fn step(parameters: &Object, number: usize) -> Result<(), Error> {
     let of = |name: &str| parameters.get(name).and_then(Value::as_u64);
@@ -109,7 +146,7 @@ impl Model for Bird {
             streams: true,
             device: "cpu".into(),
             dtype: "feathers".into(),
-            parameters: behaviour(),
+            parameters: more_behaviour(&self.name),
             ..ModelCard::default()
         };
         match self.name.as_str() {
@@ -121,6 +158,20 @@ impl Model for Bird {
                 ..card
             },
             "parrot-ears-plain" => ModelCard { abilities: vec![Ability::Transcribe], ..card },
+            "parrot-scribe" => ModelCard {
+                abilities: vec![Ability::Transcribe],
+                input_sample_rate: Some(16_000),
+                granularities: vec![Granularity::Segment, Granularity::Word],
+                diarizes: true,
+                ..card
+            },
+            "parrot-mimic" => ModelCard {
+                abilities: vec![Ability::Speak, Ability::SpeakWithoutClip, Ability::Clone, Ability::Emotion],
+                output_sample_rate: Some(RATE),
+                clip_sample_rate: Some(16_000),
+                applies_speed: true,
+                ..card
+            },
             _ => ModelCard {
                 abilities: vec![Ability::Speak, Ability::SpeakWithoutClip],
                 output_sample_rate: Some(RATE),
@@ -149,10 +200,17 @@ impl Model for Bird {
             }
             step(&settings.parameters, second + 1)?;
             let start = second as f64;
-            let text = format!(" word{second}{}", settings.prompt.as_deref().unwrap_or_default());
-            let words = settings
-                .granularities
-                .contains(&Granularity::Word)
+            let mut text = format!(" word{second}{}", settings.prompt.as_deref().unwrap_or_default());
+            if let Some(threshold) = settings.parameters.get("vad_threshold") {
+                text.push_str(&format!(" vad {threshold}"));
+            }
+            // The scribe knows its words anyway, and says nothing in the fifth second.
+            let scribe = self.name == "parrot-scribe";
+            if scribe && second == 4 {
+                text = " ".to_owned();
+            }
+            let speaker = scribe.then(|| ["7", "3", "", "7", "", "Ann"].get(second).unwrap_or(&"0").to_string());
+            let words = (scribe || settings.granularities.contains(&Granularity::Word))
                 .then(|| vec![Word { word: text.clone(), start, end: start + 0.5, probability: Some(0.5) }]);
             let segment = Segment {
                 start,
@@ -162,6 +220,7 @@ impl Model for Bird {
                 temperature: settings.temperature,
                 avg_logprob: -0.25,
                 words,
+                speaker: speaker.filter(|speaker| !speaker.is_empty()),
                 ..Segment::default()
             };
             flow = sink.push(TranscriptEvent::Segment { segment });
@@ -169,11 +228,21 @@ impl Model for Bird {
         Ok(())
     }
 
-    /// 100 ms for every character; a tone, or silence for the other voice.
+    /// 100 ms for every character (the mimic: what it heard); a tone, or silence for the other voice.
     fn synthesize(&self, request: SpeechRequest<'_>, sink: &mut PcmSink<'_>) -> Result<(), Error> {
         let settings = &request.settings;
         if settings.parameters.contains_key("fail") {
             step(&settings.parameters, 0)?;
+        }
+        if self.name == "parrot-mimic" {
+            let mut flow = Flow::Continue;
+            for (level, scale) in heard(&request).into_iter().zip(SCALES) {
+                step(&settings.parameters, 1)?;
+                if flow == Flow::Continue {
+                    flow = sink.push(&[level / scale; PUSH]);
+                }
+            }
+            return Ok(());
         }
         let level = if settings.voice.as_deref() == Some("jack") { 0.0 } else { 0.5 };
         let samples: Vec<f32> = (0..PUSH).map(|n| level * (n as f32 * 0.1).sin()).collect();
@@ -188,11 +257,7 @@ impl Model for Bird {
     }
 }
 
-/// A catalogue of parrots that need no files.
-struct Nest {
-    catalogue: Arc<Catalogue>,
-}
-
+/// Parrots, and the directory with their seeds.
 const CATALOGUE: &str = r#"
 schema = 1
 [[model]]
@@ -202,7 +267,7 @@ plugin = "parrot"
 abilities = ["audio2text"]
 multilingual = true
 languages = ["en", "de", "zh"]
-source = [{ id = "path", item = [{ path = "/nowhere", files = ["seeds"] }] }]
+source = [{ id = "path", item = [{ path = "nest", files = ["seeds"] }] }]
 [[model]]
 name = "parrot-ears-plain"
 family = "parrot"
@@ -210,7 +275,7 @@ plugin = "parrot"
 abilities = ["audio2text"]
 multilingual = false
 languages = ["en"]
-source = [{ id = "path", item = [{ path = "/nowhere", files = ["seeds"] }] }]
+source = [{ id = "path", item = [{ path = "nest", files = ["seeds"] }] }]
 [[model]]
 name = "parrot-mouth"
 family = "parrot"
@@ -218,7 +283,7 @@ plugin = "parrot"
 abilities = ["text2audio", "text2audio_zero_shot"]
 multilingual = false
 languages = ["en"]
-source = [{ id = "path", item = [{ path = "/nowhere", files = ["seeds"] }] }]
+source = [{ id = "path", item = [{ path = "nest", files = ["seeds"] }] }]
 [[model]]
 name = "parrot-mouth-plain"
 family = "parrot"
@@ -226,28 +291,36 @@ plugin = "parrot"
 abilities = ["text2audio"]
 multilingual = false
 languages = ["en"]
-source = [{ id = "path", item = [{ path = "/nowhere", files = ["seeds"] }] }]
+source = [{ id = "path", item = [{ path = "nest", files = ["seeds"] }] }]
+[[model]]
+name = "parrot-scribe"
+family = "parrot"
+plugin = "parrot"
+abilities = ["audio2text"]
+multilingual = false
+languages = ["en"]
+source = [{ id = "path", item = [{ path = "nest", files = ["seeds"] }] }]
+[[model]]
+name = "parrot-mimic"
+family = "parrot"
+plugin = "parrot"
+abilities = ["text2audio", "text2audio_voice_cloning"]
+multilingual = false
+languages = ["en"]
+source = [{ id = "path", item = [{ path = "nest", files = ["seeds"] }] }]
 "#;
 
-impl Provision for Nest {
-    fn catalogue(&self) -> Arc<Catalogue> {
-        self.catalogue.clone()
-    }
-
-    fn fetch(
-        &self,
-        _: &ModelEntry,
-        _: Option<&Path>,
-        _: &Choice,
-        _: &CancelToken,
-        _: &dyn Progress,
-    ) -> Result<Files, ProvisionError> {
-        Ok(Files::default())
-    }
-
-    fn runtime(&self, _: &str, _: &CancelToken, _: &dyn Progress) -> Result<PathBuf, ProvisionError> {
-        Err(ProvisionError::Failed("no runtimes here".to_owned()))
-    }
+/// A catalogue with the parrots, and a store without a network, in `dir`.
+fn nest(dir: &Path, change: impl FnOnce(&mut StoreConfig)) -> RegistryProvision {
+    std::fs::create_dir_all(dir.join("nest")).unwrap();
+    std::fs::write(dir.join("nest/seeds"), "sunflower").unwrap();
+    std::fs::write(dir.join("parrot.toml"), CATALOGUE).unwrap();
+    let mut config = StoreConfig::at(dir.join("home"));
+    config.offline = true;
+    config.hub.hf_cache = dir.join("no-cache");
+    change(&mut config);
+    let store = Arc::new(Store::open(config).unwrap());
+    RegistryProvision::new(Catalogue::load(&[dir.to_owned()]).unwrap(), store)
 }
 
 /// A running server with `parrot-ears` and `parrot-mouth` (and their plain sisters) ready.
@@ -256,7 +329,7 @@ pub(crate) struct Server {
     pub(crate) port: u16,
     stop: Option<oneshot::Sender<()>>,
     task: JoinHandle<()>,
-    _dir: tempfile::TempDir,
+    dir: Arc<tempfile::TempDir>,
 }
 
 impl Server {
@@ -266,12 +339,19 @@ impl Server {
 
     /// Changes the settings first.
     pub(crate) async fn with(change: impl FnOnce(&mut Config)) -> Self {
-        let dir = tempfile::tempdir().unwrap();
+        Self::at(Arc::new(tempfile::tempdir().unwrap()), change, |_| ()).await
+    }
+
+    /// Changes the settings of the server and of its store; what an earlier server has left in `dir` is there.
+    pub(crate) async fn at(
+        dir: Arc<tempfile::TempDir>,
+        change: impl FnOnce(&mut Config),
+        change_store: impl FnOnce(&mut StoreConfig),
+    ) -> Self {
         let mut config = Config { port: 0, ..Config::default() };
         config.limits.drain = Duration::from_secs(5);
         change(&mut config);
-        std::fs::write(dir.path().join("parrot.toml"), CATALOGUE).unwrap();
-        let catalogue = Arc::new(Catalogue::load(&[dir.path().to_owned()]).unwrap());
+        let provision = nest(dir.path(), change_store);
         let library = PluginLibrary::from_object(plugin_object(|| Parrot)).unwrap();
         let plugins = Plugins::new(&dir.path().join("staging")).unwrap().with_builtin([library]);
         let settings = Settings {
@@ -280,10 +360,11 @@ impl Server {
             cache_dir: dir.path().join("cache"),
             job_deadline: config.limits.job,
         };
-        let models = Models::new(Arc::new(plugins), Arc::new(Nest { catalogue }), settings);
+        let models = Models::new(Arc::new(plugins), Arc::new(provision), settings);
         let listener: TcpListener = server::bind(&config).await.unwrap();
         let port = listener.local_addr().unwrap().port();
-        let app = App::new(config, models).unwrap();
+        let home = config.home.clone().unwrap_or_else(|| dir.path().join("home"));
+        let app = App::new(config, models, &home).unwrap();
         let (stop, stopped) = oneshot::channel();
         let task = tokio::spawn(server::run(
             listener,
@@ -297,11 +378,22 @@ impl Server {
             let spec = syrinx::models::LaunchSpec { model_name: name.into(), replica: 1, ..Default::default() };
             app.models.launch(spec).unwrap().ready().await.unwrap();
         }
-        Self { app, port, stop: Some(stop), task, _dir: dir }
+        Self { app, port, stop: Some(stop), task, dir }
+    }
+
+    /// Launches one of the others: `parrot-mimic`, `parrot-scribe`.
+    pub(crate) async fn launch(&self, name: &str) {
+        let spec = syrinx::models::LaunchSpec { model_name: name.into(), replica: 1, ..Default::default() };
+        self.app.models.launch(spec).unwrap().ready().await.unwrap();
     }
 
     pub(crate) async fn connect(&self) -> Connection {
         Connection::open(self.port).await
+    }
+
+    /// Its directory, with catalogue, store and everything.
+    pub(crate) fn dir(&self) -> &Arc<tempfile::TempDir> {
+        &self.dir
     }
 
     /// Tells it to stop; it goes on with what is in flight.

@@ -173,3 +173,116 @@ async fn a_slow_reader_slows_the_job_down_and_nobody_else() {
     drop(slow);
     assert!(server.idle("parrot-mouth", Duration::from_secs(2)).await);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reader_that_stalls_is_left() {
+    let server = Server::with(|config| config.limits.reader_silence = Duration::from_millis(400)).await;
+    let body = json!({"model": "parrot-mouth", "input": "x".repeat(8000), "response_format": "wav", "stream": true});
+    // 38 MB don't fit into the buffers of a connection.
+    let mut stalled = server.connect().await;
+    stalled.send("POST", SPEECH, &[("content-type", "application/json")], body.to_string().as_bytes()).await;
+    stalled.head().await;
+    server.busy("parrot-mouth", 1).await;
+    assert!(server.idle("parrot-mouth", Duration::from_secs(5)).await, "the job goes on");
+    // What was sent can still be read; then the connection is at its end.
+    let mut complete = true;
+    while complete {
+        match stalled.chunk().await {
+            Some(chunk) if chunk.is_empty() => break,
+            chunk => complete = chunk.is_some(),
+        }
+    }
+    assert!(!complete, "a file that was given up ends like a whole one");
+    // Somebody who reads slowly gets everything.
+    let body = json!({"model": "parrot-mouth", "input": "x".repeat(2000), "response_format": "wav", "stream": true});
+    let mut slow = server.connect().await;
+    slow.send("POST", SPEECH, &[("content-type", "application/json")], body.to_string().as_bytes()).await;
+    slow.head().await;
+    let (mut bytes, mut pauses) = (0, 0);
+    while let Some(chunk) = slow.chunk().await.filter(|chunk| !chunk.is_empty()) {
+        bytes += chunk.len();
+        if bytes > pauses * 1_000_000 {
+            pauses += 1;
+            tokio::time::sleep(Duration::from_millis(150)).await;
+        }
+    }
+    assert_eq!(bytes, 44 + 2000 * crate::fake::PUSH * 2);
+}
+
+/// Waits until uploads take no memory.
+async fn no_uploads(server: &Server) -> bool {
+    let none = async {
+        while server.app.upload_bytes() > 0 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(3), none).await.is_ok()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn uploads_share_a_limited_memory() {
+    let server = Server::with(|config| {
+        config.limits.body_bytes = 1_000_000;
+        config.limits.upload_memory = 1_000_000;
+    })
+    .await;
+    // A client that has announced 700 kB and sends them slowly.
+    let mut slow = server.connect().await;
+    let head =
+        format!("POST {TRANSCRIPTIONS} HTTP/1.1\r\nhost: x\r\ncontent-type: {FORM}\r\ncontent-length: 700000\r\n\r\n");
+    slow.send_raw(head.as_bytes()).await;
+    while server.app.upload_bytes() < 700_000 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    // Another one has no room, with a known length or without; small ones have.
+    let clip = wav(12.0);
+    let body = form(&[("model", Text("parrot-ears")), ("file", File(&clip))]);
+    let mut connection = server.connect().await;
+    let answer = connection.request("POST", TRANSCRIPTIONS, &[("content-type", FORM)], &body).await;
+    assert_eq!(answer.status, 503, "{}", answer.text());
+    assert!(answer.header("retry-after").parse::<u64>().unwrap() >= 1);
+    assert_eq!(answer.json()["error"]["code"], "upload_memory_exhausted");
+    let head = format!(
+        "POST {TRANSCRIPTIONS} HTTP/1.1\r\nhost: x\r\ncontent-type: {FORM}\r\ntransfer-encoding: chunked\r\n\r\n"
+    );
+    let mut chunked = server.connect().await;
+    chunked.send_raw(head.as_bytes()).await;
+    for piece in body.chunks(10_000) {
+        chunked.send_raw(format!("{:x}\r\n", piece.len()).as_bytes()).await;
+        chunked.send_raw(piece).await;
+        chunked.send_raw(b"\r\n").await;
+    }
+    chunked.send_raw(b"0\r\n\r\n").await;
+    assert_eq!(chunked.answer().await.status, 503);
+    let small = wav(1.0);
+    let small = [("model", Text("parrot-ears")), ("file", File(&small))];
+    assert_eq!(server.connect().await.post_form(TRANSCRIPTIONS, &small).await.status, 200);
+    // A client that vanishes in the middle of its upload gives everything back.
+    drop(slow);
+    assert!(no_uploads(&server).await, "{} bytes are still held", server.app.upload_bytes());
+    // 12 s are 384 kB as a file and 768 kB as samples, one after the other.
+    assert_eq!(connection.request("POST", TRANSCRIPTIONS, &[("content-type", FORM)], &body).await.status, 503);
+    let clip = wav(9.0);
+    let fits = [("model", Text("parrot-ears")), ("file", File(clip.as_slice()))];
+    assert_eq!(connection.post_form(TRANSCRIPTIONS, &fits).await.status, 200);
+    assert!(no_uploads(&server).await, "{} bytes are still held", server.app.upload_bytes());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn samples_are_held_as_long_as_their_job() {
+    let server = Server::start().await;
+    let clip = wav(3.0);
+    let body = form(&[
+        ("file", File(&clip)),
+        ("model", Text("parrot-ears")),
+        ("delay_ms", Text("100")),
+        ("stream", Text("1")),
+    ]);
+    let mut connection = server.connect().await;
+    connection.send("POST", TRANSCRIPTIONS, &[("content-type", FORM)], &body).await;
+    connection.head().await;
+    assert_eq!(server.app.upload_bytes(), 3 * 16_000 * 4);
+    drop(connection);
+    assert!(server.idle("parrot-ears", Duration::from_secs(2)).await);
+    assert!(no_uploads(&server).await);
+}

@@ -2,11 +2,11 @@
 
 use crate::{
     client::{
-        FORM,
+        Answer, FORM,
         Part::{File, Text},
         form,
     },
-    fake::{PUSH, RATE, Server, wav},
+    fake::{HEARD, PUSH, RATE, SCALES, Server, object, wav},
 };
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::{Value, json};
@@ -232,4 +232,133 @@ async fn a_client_that_leaves_stops_the_job() {
     server.busy("parrot-ears", 1).await;
     drop(connection);
     assert!(server.idle("parrot-ears", Duration::from_secs(2)).await, "the transcription goes on");
+}
+
+/// What the mimic heard, by its place in [`HEARD`].
+fn heard(pcm: &[u8]) -> [f32; 5] {
+    assert_eq!(pcm.len(), HEARD.len() * PUSH * 2);
+    std::array::from_fn(|at| {
+        let place = (at * PUSH + PUSH / 2) * 2;
+        f32::from(i16::from_le_bytes([pcm[place], pcm[place + 1]])) / 32767.0 * SCALES[at]
+    })
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn clips_arrive_in_every_dialect() {
+    let server = Server::start().await;
+    server.launch("parrot-mimic").await;
+    let mut connection = server.connect().await;
+    let (prompt, emotion) = (wav(3.0), wav(1.5));
+    let (prompt64, emotion64) =
+        (STANDARD.encode(&prompt), format!("data:audio/wav;base64,{}", STANDARD.encode(&emotion)));
+    let check = |what: &str, answer: Answer| {
+        assert_eq!(answer.status, 200, "{what}: {}", answer.text());
+        let [prompt, emotion, text, voice, rate] = heard(&answer.body);
+        assert!((prompt - 3.0).abs() < 0.01 && (emotion - 1.5).abs() < 0.01, "{what}: {prompt} {emotion}");
+        assert_eq!((text.round(), voice.round(), (rate / 10.0).round()), (4.0, 0.0, 1600.0), "{what}");
+    };
+    for name in ["emo_audio_prompt", "emo_prompt_speech"] {
+        let base = json!({"model": "parrot-mimic", "input": "hi", "response_format": "pcm"});
+        let clips = json!({"prompt_speech": prompt64, name: emotion64, "prompt_text": "said", "emo_alpha": 0.5});
+        let with = |more: Value| {
+            let mut body = base.clone();
+            body.as_object_mut().unwrap().extend(more.as_object().cloned().unwrap());
+            body
+        };
+        check("top level", connection.post_json(SPEECH, &with(clips.clone())).await);
+        check("kwargs object", connection.post_json(SPEECH, &with(json!({"kwargs": clips}))).await);
+        check("kwargs text", connection.post_json(SPEECH, &with(json!({"kwargs": clips.to_string()}))).await);
+        // What is in kwargs counts more.
+        let both = with(json!({"prompt_text": "something else", "kwargs": clips}));
+        check("both", connection.post_json(SPEECH, &both).await);
+        let plain = [("model", Text("parrot-mimic")), ("input", Text("hi")), ("response_format", Text("pcm"))];
+        let kwargs = json!({"prompt_text": "said", "emo_alpha": 0.5}).to_string();
+        let mut parts = plain.to_vec();
+        parts.extend([("prompt_speech", File(&prompt)), (name, File(&emotion)), ("kwargs", Text(&kwargs))]);
+        check("files", connection.post_form(SPEECH, &parts).await);
+        let mut parts = plain.to_vec();
+        parts.extend([("prompt_speech", Text(&prompt64)), (name, Text(&emotion64)), ("prompt_text", Text("said"))]);
+        check("text in a form", connection.post_form(SPEECH, &parts).await);
+        let kwargs = json!({name: emotion64, "prompt_text": "said"}).to_string();
+        let mut parts = plain.to_vec();
+        parts.extend([("prompt_speech", File(&prompt)), ("kwargs", Text(&kwargs)), ("prompt_latent", File(b"latent"))]);
+        check("a file and kwargs", connection.post_form(SPEECH, &parts).await);
+    }
+    let out_of_range = json!({"model": "parrot-mimic", "input": "hi", "kwargs": {"emo_alpha": 1.5}});
+    let answer = connection.post_json(SPEECH, &out_of_range).await;
+    assert_eq!((answer.status, &answer.json()["error"]["param"]), (400, &json!("emo_alpha")));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn models_with_one_speed_are_stretched() {
+    let server = Server::start().await;
+    let mut connection = server.connect().await;
+    let body = |speed: f64, format: &str| json!({"model": "parrot-mouth-plain", "input": "0123456789", "speed": speed, "response_format": format});
+    for (speed, seconds) in [(0.25, 4.0), (0.5, 2.0), (1.0, 1.0), (1.25, 0.8), (4.0, 0.25)] {
+        let whole = connection.post_json(SPEECH, &body(speed, "pcm")).await;
+        assert_eq!(whole.status, 200, "{}", whole.text());
+        assert_eq!(whole.body.len(), (seconds * f64::from(RATE)) as usize * 2, "at {speed}");
+        // A stream has the same samples.
+        let mut streamed = body(speed, "pcm");
+        streamed["stream"] = json!(true);
+        assert!(connection.post_json(SPEECH, &streamed).await.body == whole.body, "at {speed}");
+        let wav = connection.post_json(SPEECH, &body(speed, "wav")).await.body;
+        assert!(wav[44..] == whole.body && size_at(&wav, 40) as usize == whole.body.len(), "at {speed}");
+    }
+    // Resampled as well, and with the first bytes before the last are made.
+    let mut slow = body(2.0, "pcm");
+    slow.as_object_mut().unwrap().extend(object(json!({"stream": true, "sample_rate": 8000, "delay_ms": 60})));
+    let begun = Instant::now();
+    connection.send("POST", SPEECH, &[("content-type", "application/json")], slow.to_string().as_bytes()).await;
+    assert_eq!(connection.head().await.1["x-sample-rate"], "8000");
+    let (mut first, mut bytes) = (None, 0);
+    while let Some(chunk) = connection.chunk().await.filter(|chunk| !chunk.is_empty()) {
+        first.get_or_insert_with(|| begun.elapsed());
+        bytes += chunk.len();
+    }
+    assert_eq!(bytes, 4000 * 2);
+    assert!(first.unwrap() < begun.elapsed() / 2, "first after {first:?} of {:?}", begun.elapsed());
+    // Events count the seconds of the file.
+    let mut events = body(0.5, "pcm");
+    events["stream_format"] = json!("sse");
+    let text = connection.post_json(SPEECH, &events).await.text();
+    let done: Value =
+        serde_json::from_str(text.lines().rev().find_map(|line| line.strip_prefix("data: ")).unwrap()).unwrap();
+    assert_eq!(done["usage"], json!({"input_tokens": 3, "output_tokens": 40, "total_tokens": 43}));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn openais_voices_work_everywhere() {
+    let server = Server::start().await;
+    server.launch("parrot-mimic").await;
+    let mut connection = server.connect().await;
+    let names = [
+        "alloy", "ash", "ballad", "coral", "echo", "fable", "onyx", "nova", "sage", "shimmer", "verse", "marin",
+        "cedar",
+    ];
+    for model in ["parrot-mouth", "parrot-mouth-plain", "parrot-mimic"] {
+        for voice in names.map(|name| json!(name)).into_iter().chain([
+            json!(null),
+            json!(""),
+            json!({"id": "nova"}),
+            json!({"id": ""}),
+        ]) {
+            let body = json!({"model": model, "input": "x", "voice": voice, "response_format": "pcm"});
+            let once = connection.post_json(SPEECH, &body).await;
+            assert_eq!(once.status, 200, "{model} {voice}: {}", once.text());
+            // Always the same voice.
+            assert_eq!(connection.post_json(SPEECH, &body).await.body, once.body);
+        }
+    }
+    // In forms, an object is text or members.
+    for voice in [("voice", "{\"id\": \"echo\"}"), ("voice[id]", "echo"), ("voice", "echo")] {
+        let parts = [
+            ("model", Text("parrot-mouth")),
+            ("input", Text("x")),
+            (voice.0, Text(voice.1)),
+            ("response_format", Text("pcm")),
+        ];
+        let answer = connection.post_form(SPEECH, &parts).await;
+        assert!(answer.status == 200 && answer.body.iter().all(|byte| *byte == 0), "{voice:?}: {}", answer.status);
+    }
 }

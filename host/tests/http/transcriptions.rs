@@ -31,7 +31,10 @@ async fn every_format() {
     let (kind, text) = format(&mut connection, "json", 2.5).await;
     assert_eq!(kind, "application/json");
     let json: Value = serde_json::from_str(&text).unwrap();
-    assert_eq!(json, json!({"text": "word0 word1 word2", "usage": {"type": "duration", "seconds": 2.5}}));
+    assert_eq!(
+        json,
+        json!({"text": "word0 word1 word2", "languages": [{"code": "de"}], "usage": {"type": "duration", "seconds": 2.5}})
+    );
     assert_eq!(
         format(&mut connection, "text", 2.5).await,
         ("text/plain; charset=utf-8".into(), "word0 word1 word2\n".into())
@@ -104,9 +107,13 @@ async fn what_xinferences_client_sends() {
     let server = Server::start().await;
     let mut connection = server.connect().await;
     let clip = wav(1.0);
-    for (format, body) in
-        [("json", json!({"text": "word0", "usage": {"type": "duration", "seconds": 1.0}})), ("text", json!("word0\n"))]
-    {
+    for (format, body) in [
+        (
+            "json",
+            json!({"text": "word0", "languages": [{"code": "de"}], "usage": {"type": "duration", "seconds": 1.0}}),
+        ),
+        ("text", json!("word0\n")),
+    ] {
         let parts = [
             ("model", Text("parrot-ears")),
             ("response_format", Text(format)),
@@ -231,4 +238,136 @@ async fn chunked_uploads_and_expect_continue() {
     connection.send_raw(b"0\r\n\r\n").await;
     let answer = connection.answer().await;
     assert_eq!((answer.status, &answer.json()["text"]), (200, &json!("word0")));
+}
+
+/// A form for the model that tells speakers apart.
+async fn scribe(
+    connection: &mut Connection,
+    seconds: f64,
+    more: &[(&str, crate::client::Part<'_>)],
+) -> crate::client::Answer {
+    let clip = wav(seconds);
+    let mut parts = vec![("file", File(&clip)), ("model", Text("parrot-scribe"))];
+    parts.extend_from_slice(more);
+    connection.post_form(TRANSCRIPTIONS, &parts).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn speakers_have_letters_or_their_names() {
+    let server = Server::start().await;
+    server.launch("parrot-scribe").await;
+    let mut connection = server.connect().await;
+    let format = ("response_format", Text("diarized_json"));
+    let answer = scribe(&mut connection, 6.5, &[format]).await;
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    let body = answer.json();
+    assert_eq!((&body["task"], &body["duration"]), (&json!("transcribe"), &json!(6.5)));
+    assert_eq!(body["text"], "word0 word1 word2 word3  word5 word6");
+    assert_eq!(body["usage"], json!({"type": "duration", "seconds": 6.5}));
+    let first = json!({"id": "seg_000", "type": "transcript.text.segment", "start": 0.0, "end": 1.0, "text": "word0", "speaker": "A"});
+    assert_eq!(body["segments"][0], first);
+    // Seven seconds, one of them silent; whom the model can't tell is who spoke last.
+    let speakers = |body: &Value| -> Vec<String> {
+        body["segments"].as_array().unwrap().iter().map(|s| s["speaker"].as_str().unwrap().to_owned()).collect()
+    };
+    assert_eq!(speakers(&body), ["A", "B", "B", "A", "C", "D"]);
+    // A known name stays; its recording comes as a file or as text.
+    let reference = wav(3.0);
+    let encoded = format!("data:audio/wav;base64,{}", STANDARD.encode(&reference));
+    for recording in [File(&reference), Text(&encoded)] {
+        let known = [format, ("known_speaker_names[]", Text("Ann")), ("known_speaker_references[]", recording)];
+        let body = scribe(&mut connection, 6.5, &known).await.json();
+        assert_eq!(speakers(&body), ["A", "B", "B", "A", "Ann", "C"]);
+    }
+    // verbose_json has the same labels and times, and its words, which nobody asked for.
+    let verbose = scribe(&mut connection, 6.5, &[("response_format", Text("verbose_json"))]).await.json();
+    let segments = verbose["segments"].as_array().unwrap();
+    assert_eq!((segments.len(), &segments[1]["speaker"], &segments[1]["end"]), (7, &json!("B"), &json!(2.0)));
+    assert_eq!(verbose["words"].as_array().unwrap().len(), 6);
+    assert_eq!(verbose["words"][0]["word"], "word0");
+    // Subtitles leave the silent one out.
+    let srt = scribe(&mut connection, 6.5, &[("response_format", Text("srt"))]).await.text();
+    assert!(
+        srt.contains("5\n00:00:05,000 --> 00:00:06,000\nword5\n\n6\n00:00:06,000 --> 00:00:06,500\nword6\n\n"),
+        "{srt}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn speakers_in_streams() {
+    let server = Server::start().await;
+    server.launch("parrot-scribe").await;
+    let mut connection = server.connect().await;
+    let answer =
+        scribe(&mut connection, 3.0, &[("response_format", Text("diarized_json")), ("stream", Text("true"))]).await;
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    let events = events(&answer.text());
+    let kinds: Vec<&str> = events.iter().map(|event| event["type"].as_str().unwrap()).collect();
+    let pair = ["transcript.text.delta", "transcript.text.segment"];
+    assert_eq!(kinds, [pair[0], pair[1], pair[0], pair[1], pair[0], pair[1], "transcript.text.done"]);
+    let segment = json!({"type": "transcript.text.segment", "id": "seg_001", "start": 1.0, "end": 2.0, "text": "word1", "speaker": "B"});
+    assert_eq!((&events[2]["segment_id"], &events[3]), (&json!("seg_001"), &segment));
+    assert_eq!(events[6]["text"], "word0 word1 word2");
+    // Plain streams have neither.
+    let answer = scribe(&mut connection, 2.0, &[("stream", Text("true"))]).await.text();
+    assert!(!answer.contains("segment"), "{answer}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_models_schema_says_is_what_it_takes() {
+    let server = Server::start().await;
+    server.launch("parrot-scribe").await;
+    let mut connection = server.connect().await;
+    // No sampling, so no temperature but 0.
+    for (temperature, status) in [("0", 200), ("0.0", 200), ("", 200), ("0.2", 400), ("1", 400)] {
+        let answer = scribe(&mut connection, 1.0, &[("temperature", Text(temperature))]).await;
+        assert_eq!(answer.status, status, "{temperature}: {}", answer.text());
+        assert!(status == 200 || answer.json()["error"]["param"] == "temperature");
+    }
+    // Its voice activity detection can be tuned.
+    let tuned = [
+        ("chunking_strategy[type]", Text("server_vad")),
+        ("chunking_strategy[threshold]", Text("0.25")),
+        ("chunking_strategy[silence_duration_ms]", Text("300")),
+    ];
+    assert_eq!(scribe(&mut connection, 1.0, &tuned).await.json()["text"], "word0 vad 0.25");
+    let text = [("chunking_strategy", Text("{\"type\": \"server_vad\", \"threshold\": 0.5}"))];
+    assert_eq!(scribe(&mut connection, 1.0, &text).await.json()["text"], "word0 vad 0.5");
+    assert_eq!(scribe(&mut connection, 1.0, &[("chunking_strategy", Text("auto"))]).await.json()["text"], "word0");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn fields_in_every_spelling() {
+    let server = Server::start().await;
+    let mut connection = server.connect().await;
+    let clip = wav(1.0);
+    for more in [
+        vec![("temperature", Text(" 0 ")), ("stream", Text(" NO "))],
+        vec![("temperature", Text("")), ("stream", Text("")), ("language", Text(" ")), ("kwargs", Text(""))],
+        vec![("language", Text("xx")), ("language", Text("de"))],
+        vec![("languages", Text("[\"en\", \"de\"]")), ("keywords[]", Text("a")), ("keywords[]", Text("b"))],
+        vec![("chunking_strategy", Text("auto")), ("include[]", Text("")), ("known_speaker_names[]", Text(""))],
+        vec![("unknown[member]", Text("x")), ("unknown[other]", Text("y")), ("whatever", File(b"bytes"))],
+    ] {
+        let mut parts = vec![("model", Text("parrot-ears")), ("file", File(clip.as_slice()))];
+        parts.extend(more);
+        let answer = connection.post_form(TRANSCRIPTIONS, &parts).await;
+        assert_eq!(answer.status, 200, "{}", answer.text());
+    }
+    // `kwargs` lie over the plain fields.
+    let parts = [
+        ("model", Text("parrot-ears")),
+        ("file", File(&clip)),
+        ("prompt", Text("x")),
+        ("kwargs", Text("{\"prompt\": \"!\",}")),
+    ];
+    assert_eq!(connection.post_form(TRANSCRIPTIONS, &parts).await.json()["text"], "word0!");
+    // Silence is an answer, too.
+    let parts = [
+        ("model", Text("parrot-ears")),
+        ("file", File(&clip)),
+        ("response_format", Text("text")),
+        ("kwargs", Text("{}")),
+    ];
+    assert_eq!(connection.post_form(TRANSCRIPTIONS, &parts).await.json(), json!("word0\n"));
 }

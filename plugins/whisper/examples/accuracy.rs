@@ -22,6 +22,7 @@ use syrinx_plugin_whisper::longform::{Listener, LongformOptions, Segment};
 use syrinx_plugin_whisper::model::{LoadOptions, WhisperModel};
 use syrinx_plugin_whisper::recognizer::Recognizer;
 use syrinx_plugin_whisper::search::SplitMix;
+use syrinx_plugin_whisper::sound::Sound;
 use syrinx_plugin_whisper::text::normalize::{Basic, English, basic};
 use syrinx_plugin_whisper::text::{ErrorRate, character_errors, word_errors};
 use syrinx_plugin_whisper::tokenizer::Tokenizer;
@@ -74,13 +75,14 @@ fn main() -> Result<(), Box<dyn Error>> {
             continue;
         }
         let started = Instant::now();
-        let file = recognizer.hear(&audio::join(&case, &json!([clip.file]))?)?;
+        let samples = audio::join(&case, &json!([clip.file]))?;
+        let file = recognizer.hear(Sound::whole(&samples))?;
         let options = LongformOptions {
             window: WindowOptions { language: clip.language.clone(), beam_size, ..WindowOptions::default() },
             temperatures: vec![0.0],
             ..LongformOptions::default()
         };
-        let text = recognizer.transcribe(&file, &options, &mut SplitMix::new(0), &mut Silent)?.text;
+        let text = recognizer.transcribe(&file, &options, &[], &mut SplitMix::new(0), &mut Silent)?.text;
         let normal = |text: &str| match clip.language.as_str() {
             "en" => english.normalize(text),
             _ => basic(text, Basic::default()),

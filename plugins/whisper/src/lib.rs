@@ -2,8 +2,9 @@
 //!
 //! Data flow of a request, see [`pipeline`] and [`recognizer`]: [`frontend`] (log-mel) → [`model`] (encoder, decoder) → [`window`] (prompt, filters and
 //! search for 30 s) → [`fallback`] (again, warmer, if implausible) → [`segments`] and [`timing`] (cuts, words) → [`longform`] (the next
-//! window) → the sink.
+//! window) → the sink. Before that, [`vad`] may leave out what is not speech, and [`batched`] decodes pieces of speech side by side.
 
+pub mod batched;
 pub mod checkpoint;
 pub mod config;
 pub mod fallback;
@@ -19,6 +20,7 @@ pub mod prompt;
 pub mod recognizer;
 pub mod search;
 pub mod segments;
+pub mod sound;
 pub mod text;
 pub mod timing;
 pub mod tokenizer;
@@ -38,6 +40,7 @@ use crate::options::LaunchOptions;
 use crate::pipeline::LoadedWhisper;
 use crate::recognizer::Recognizer;
 use crate::tokenizer::{Tokenizer, TokenizerError};
+use crate::vad::Silero;
 
 export_plugin!(|| WhisperPlugin);
 
@@ -78,10 +81,31 @@ impl Plugin for WhisperPlugin {
             .unwrap_or_default();
         let vocabulary = request.assets.get(VOCABULARY_ASSET).unwrap_or(&request.model_dir);
         let tokenizer = Tokenizer::load(vocabulary, model.dims().n_vocab, generation.is_multilingual)?;
+        let vad = voice_activity(&request, &options, &host)?;
         host.log(Level::Info, &summary(&request.model, &model, &tokenizer, started));
-        Ok(Box::new(LoadedWhisper::new(Recognizer::new(Arc::new(model), tokenizer), options)))
+        Ok(Box::new(LoadedWhisper::new(Recognizer::new(Arc::new(model), tokenizer), vad, options)))
     }
 }
+
+/// The network that finds speech. A model works without it, so only a file that was named on purpose has to be right.
+fn voice_activity(request: &LoadRequest, options: &LaunchOptions, host: &Host) -> Result<Option<Silero>, Error> {
+    if let Some(path) = &options.vad_model {
+        let silero = Silero::load(path).map_err(|error| Error::invalid_input("vad_model", error.to_string()))?;
+        return Ok(Some(silero));
+    }
+    let Some(dir) = request.assets.get(VAD_ASSET) else {
+        host.log(Level::Warn, "Silero VAD is not here: vad_filter and batched are refused");
+        return Ok(None);
+    };
+    Ok(Silero::load(&dir.join(VAD_FILE))
+        .inspect_err(|error| host.log(Level::Warn, &format!("vad_filter and batched are refused: {error}")))
+        .ok())
+}
+
+/// Catalogue asset with Silero VAD.
+const VAD_ASSET: &str = "silero-vad";
+/// The file in it.
+const VAD_FILE: &str = "silero_vad_v6.onnx";
 
 /// Catalogue asset with the vocabulary of a model whose own files have none (checkpoints of openai/whisper).
 const VOCABULARY_ASSET: &str = "vocabulary";

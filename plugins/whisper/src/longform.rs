@@ -40,6 +40,8 @@ pub struct LongformOptions {
     pub clip_timestamps: Vec<f64>,
     /// Drop inventions in silences longer than this, seconds. Needs word times.
     pub hallucination_silence_threshold: Option<f64>,
+    /// Whether to detect the language of each window.
+    pub language_per_window: bool,
 }
 
 impl Default for LongformOptions {
@@ -55,6 +57,7 @@ impl Default for LongformOptions {
             punctuation: Punctuation::default(),
             clip_timestamps: Vec::new(),
             hallucination_silence_threshold: None,
+            language_per_window: false,
         }
     }
 }
@@ -85,18 +88,35 @@ pub struct Segment {
 }
 
 impl Segment {
+    /// A piece of a window whose first frame is `seek`.
+    pub(crate) fn new(tokenizer: &Tokenizer, seek: usize, piece: segments::Piece, result: &WindowResult) -> Self {
+        Self {
+            seek,
+            start: piece.start,
+            end: piece.end,
+            text: tokenizer.decode_text(&piece.tokens),
+            tokens: piece.tokens,
+            temperature: result.temperature,
+            avg_logprob: result.avg_logprob,
+            compression_ratio: result.compression_ratio,
+            no_speech_prob: result.no_speech_prob,
+            words: None,
+        }
+    }
+
     /// Whether it has any timed word.
     pub(crate) fn has_words(&self) -> bool {
         self.words.as_ref().is_some_and(|words| !words.is_empty())
     }
+}
 
-    /// Instantaneous segments and those without text hold nothing.
-    fn clear_if_void(&mut self) {
-        if self.start == self.end || strip(&self.text).is_empty() {
-            self.text.clear();
-            self.tokens.clear();
-            self.words = Some(Vec::new());
-        }
+/// Empties instantaneous segments and those without text.
+pub(crate) fn clear_void(segments: &mut [Segment]) {
+    for segment in segments.iter_mut().filter(|segment| segment.start == segment.end || strip(&segment.text).is_empty())
+    {
+        segment.text.clear();
+        segment.tokens.clear();
+        segment.words = Some(Vec::new());
     }
 }
 
@@ -112,6 +132,14 @@ pub trait WindowDecoder {
         options: &WindowOptions,
         is_stopped: &dyn Fn() -> bool,
     ) -> Result<WindowResult, DecodeError>;
+
+    /// The language of one window; none if it can't be told apart from the file's.
+    ///
+    /// # Errors
+    /// The network failed.
+    fn language(&mut self, _window: Window) -> Result<Option<&'static str>, DecodeError> {
+        Ok(None)
+    }
 
     /// Times the words of one window; `text` holds its text tokens. Times are seconds from the start of the window.
     ///
@@ -200,6 +228,8 @@ struct State<'a> {
     segments: Vec<Segment>,
     /// End of the last word, seconds.
     last_speech_end: f64,
+    /// No window was decoded yet.
+    is_first: bool,
 }
 
 impl<'a> State<'a> {
@@ -216,6 +246,7 @@ impl<'a> State<'a> {
             prompt_reset_since: 0,
             segments: Vec::new(),
             last_speech_end: 0.0,
+            is_first: true,
         }
     }
 
@@ -227,7 +258,16 @@ impl<'a> State<'a> {
         is_stopped: &dyn Fn() -> bool,
     ) -> Result<(Vec<Segment>, usize), DecodeError> {
         let after = window.seek + window.frames;
-        let decoding = WindowOptions { previous: Some(Context::Tokens(self.context())), ..self.options.window.clone() };
+        let mut decoding =
+            WindowOptions { previous: Some(Context::Tokens(self.context())), ..self.options.window.clone() };
+        if !std::mem::take(&mut self.is_first) {
+            decoding.prefix = None;
+        }
+        if self.options.language_per_window
+            && let Some(language) = decoder.language(window)?
+        {
+            language.clone_into(&mut decoding.language);
+        }
         let thresholds = &self.options.thresholds;
         let result = fallback::decode_with_fallback(&decoding, &self.options.temperatures, thresholds, |options| {
             decoder.decode(window, options, is_stopped)
@@ -238,7 +278,7 @@ impl<'a> State<'a> {
 
         let split = segments::split(&result.tokens, self.tokenizer.specials().timestamp_begin, window);
         let mut found: Vec<Segment> =
-            split.pieces.into_iter().map(|piece| self.segment(window, piece, &result)).collect();
+            split.pieces.into_iter().map(|piece| Segment::new(self.tokenizer, window.seek, piece, &result)).collect();
         let mut seek = split.seek;
         if self.options.word_timestamps {
             match self.time_words(decoder, window, &decoding, &mut found, (seek, split.single_timestamp_ending))? {
@@ -246,7 +286,7 @@ impl<'a> State<'a> {
                 Timed::Rejected { next } => return Ok((Vec::new(), next)),
             }
         }
-        found.iter_mut().for_each(Segment::clear_if_void);
+        clear_void(&mut found);
 
         self.tokens.extend(found.iter().flat_map(|segment| &segment.tokens));
         if !self.options.condition_on_previous_text || result.temperature > PROMPT_RESET_TEMPERATURE {
@@ -311,21 +351,6 @@ impl<'a> State<'a> {
         let room = self.prompt_room.saturating_sub(self.initial_prompt.len());
         // An initial prompt that fills the room leaves none for the rest (where the reference, slicing [-0:], would take all).
         [self.initial_prompt.as_slice(), &rest[rest.len().saturating_sub(room)..]].concat()
-    }
-
-    fn segment(&self, window: Window, piece: segments::Piece, result: &WindowResult) -> Segment {
-        Segment {
-            seek: window.seek,
-            start: piece.start,
-            end: piece.end,
-            text: self.tokenizer.decode_text(&piece.tokens),
-            tokens: piece.tokens,
-            temperature: result.temperature,
-            avg_logprob: result.avg_logprob,
-            compression_ratio: result.compression_ratio,
-            no_speech_prob: result.no_speech_prob,
-            words: None,
-        }
     }
 }
 

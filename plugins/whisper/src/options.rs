@@ -1,14 +1,18 @@
 //! Launch options and request parameters: typed, validated, documented. The host shows and checks their JSON Schema.
 
+use std::path::PathBuf;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer};
 use syrinx_plugin_api::{Error, Object, TranscribeSettings};
 
+use crate::batched;
 use crate::fallback::Thresholds;
 use crate::longform::{LongformOptions, TEMPERATURES};
 use crate::model::ComputeType;
-use crate::prompt::Task;
+use crate::prompt::{Context, Task};
 use crate::timing::Punctuation;
+use crate::vad::VadOptions;
 use crate::window::WindowOptions;
 
 /// Beams at temperature 0 unless somebody says otherwise, as in faster-whisper and the command line of openai/whisper.
@@ -19,6 +23,9 @@ pub const DEFAULT_BEST_OF: usize = 5;
 const MOST_SEQUENCES: usize = 32;
 /// Highest temperature: the flattest distribution that still gives words.
 const HIGHEST_TEMPERATURE: f64 = 2.0;
+/// Speech that is decoded in batches ends with a silence of this length unless somebody says otherwise. Source: faster-whisper,
+/// `BatchedInferencePipeline.transcribe`.
+const BATCHED_MIN_SILENCE_MS: f64 = 160.0;
 /// Jobs that run at a time, sharing the threads.
 const DEFAULT_CONCURRENCY: usize = 4;
 
@@ -48,14 +55,21 @@ pub struct LaunchOptions {
     pub max_new_tokens: Option<usize>,
     /// Whether the model translates. Set it to false for fine-tunes that have unlearned it, such as Belle.
     pub translations: Option<bool>,
+    /// Leave out stretches without speech in requests that don't say (false).
+    pub vad_filter: Option<bool>,
+    /// Decode the stretches of speech of a file side by side in requests that don't say (false): faster, without context between them.
+    pub batched: Option<bool>,
+    /// Windows that `batched` requests decode at a time (8, fewer for large models).
+    #[schemars(range(min = 1, max = 64))]
+    pub batch_size: Option<usize>,
+    /// Silero VAD's ONNX file, instead of the one that comes with the catalogue.
+    pub vad_model: Option<PathBuf>,
     /// Accepted for Xinference's sake: windows are always 30 s.
     pub chunk_length_s: Option<f64>,
     /// Accepted for Xinference's sake: windows don't overlap.
     pub stride_length_s: Option<serde_json::Value>,
     /// Accepted for Xinference's sake: requests say which timestamps they want.
     pub return_timestamps: Option<serde_json::Value>,
-    /// Accepted for Xinference's sake: windows follow each other, each with the text before it.
-    pub batch_size: Option<usize>,
     /// Accepted for Xinference's sake: requests run side by side.
     pub request_batch_size: Option<usize>,
     /// Accepted for Xinference's sake: requests don't wait for each other.
@@ -164,8 +178,100 @@ pub struct RequestParameters {
     pub max_initial_timestamp: Option<Option<f64>>,
     /// Start of the chance at temperatures above 0 (0); the same seed gives the same text.
     pub seed: u64,
-    /// Whether to leave out stretches without speech before recognition. Not there yet: only false is accepted.
-    pub vad_filter: bool,
+    /// Beginning of the text of the first window; the transcript goes on from it.
+    pub prefix: Option<String>,
+    /// Only text, no timestamps: a segment is a window (false).
+    pub without_timestamps: bool,
+    /// Detect the language of each window, not only of the file (false).
+    pub multilingual: bool,
+    /// Leave out stretches without speech before recognition. The launch option's value by default.
+    pub vad_filter: Option<bool>,
+    /// When speech starts and ends, for `vad_filter` and `batched`.
+    pub vad_parameters: VadParameters,
+    /// Decode the stretches of speech side by side: faster, without context between them. The launch option's value by default.
+    pub batched: Option<bool>,
+    /// Windows that `batched` decodes at a time. The launch option's value by default.
+    #[schemars(range(min = 1, max = 64))]
+    pub batch_size: Option<usize>,
+}
+
+/// When speech starts and ends. Defaults and meaning as in faster-whisper.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct VadParameters {
+    /// Probability from which on a frame is speech (0.5).
+    #[schemars(range(min = 0.0, max = 1.0))]
+    pub threshold: Option<f64>,
+    /// Probability below which it is silence (0.15 less than the threshold).
+    #[schemars(range(min = 0.0, max = 1.0))]
+    pub neg_threshold: Option<f64>,
+    /// Shorter speech is left out, milliseconds (0).
+    #[schemars(range(min = 0.0))]
+    pub min_speech_duration_ms: Option<f64>,
+    /// Longer speech is cut, seconds (none; 30 for `batched`).
+    #[schemars(range(min = 1.0))]
+    pub max_speech_duration_s: Option<f64>,
+    /// Speech ends with a silence of this length, milliseconds (2000; 160 for `batched`).
+    #[schemars(range(min = 0.0))]
+    pub min_silence_duration_ms: Option<f64>,
+    /// Added to both ends of speech, milliseconds (400).
+    #[schemars(range(min = 0.0, max = 5000.0))]
+    pub speech_pad_ms: Option<f64>,
+}
+
+impl VadParameters {
+    /// With the defaults of the mode.
+    fn options(&self, batched: bool) -> Result<VadOptions, Error> {
+        let defaults = VadOptions::default();
+        let options = VadOptions {
+            threshold: self.threshold.unwrap_or(defaults.threshold),
+            neg_threshold: self.neg_threshold,
+            min_speech_duration_ms: self.min_speech_duration_ms.unwrap_or(defaults.min_speech_duration_ms),
+            // A piece of a batch has to fit a window.
+            max_speech_duration_s: match (batched, self.max_speech_duration_s) {
+                (true, given) => given.unwrap_or(f64::INFINITY).min(batched::PIECE_SECONDS),
+                (false, given) => given.unwrap_or(defaults.max_speech_duration_s),
+            },
+            min_silence_duration_ms: self.min_silence_duration_ms.unwrap_or(if batched {
+                BATCHED_MIN_SILENCE_MS
+            } else {
+                defaults.min_silence_duration_ms
+            }),
+            speech_pad_ms: self.speech_pad_ms.unwrap_or(defaults.speech_pad_ms),
+        };
+        let fits = |value: f64, range: std::ops::RangeInclusive<f64>| range.contains(&value);
+        let refused = |name: &str, wanted: &str| {
+            Err(Error::invalid_input("vad_parameters", format!("vad_parameters.{name} must be {wanted}")))
+        };
+        if !fits(options.threshold, 0.0..=1.0) {
+            return refused("threshold", "between 0 and 1");
+        }
+        if options.neg_threshold.is_some_and(|value| !fits(value, 0.0..=1.0)) {
+            return refused("neg_threshold", "between 0 and 1");
+        }
+        if !fits(options.min_speech_duration_ms, 0.0..=f64::MAX) {
+            return refused("min_speech_duration_ms", "0 or more milliseconds");
+        }
+        if !fits(options.min_silence_duration_ms, 0.0..=f64::MAX) {
+            return refused("min_silence_duration_ms", "0 or more milliseconds");
+        }
+        if !fits(options.speech_pad_ms, 0.0..=5000.0) {
+            return refused("speech_pad_ms", "between 0 and 5000 milliseconds");
+        }
+        if !fits(options.max_speech_duration_s, 1.0..=f64::INFINITY) {
+            return refused("max_speech_duration_s", "1 second or more");
+        }
+        Ok(options)
+    }
+}
+
+/// How speech is looked for before recognition, and whether its pieces are decoded side by side.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct SpeechFilter {
+    /// When speech starts and ends.
+    pub vad: VadOptions,
+    /// Windows at a time; none: one after the other.
+    pub batch: Option<Option<usize>>,
 }
 
 /// Tells null from absent.
@@ -191,10 +297,6 @@ impl RequestParameters {
         task: Task,
         language: &str,
     ) -> Result<LongformOptions, Error> {
-        if self.vad_filter {
-            return Err(Error::not_supported("vad_filter is not supported yet: send the request without it")
-                .with_field("vad_filter"));
-        }
         let word_timestamps = settings.granularities.contains(&syrinx_plugin_api::Granularity::Word);
         if self.hallucination_silence_threshold.is_some() && !word_timestamps {
             let message =
@@ -212,6 +314,9 @@ impl RequestParameters {
             patience: self.patience,
             length_penalty: self.length_penalty,
             hotwords: self.hotwords(),
+            prefix: self.prefix.clone().map(Context::Text),
+            timestamp_before_prefix: true,
+            without_timestamps: self.without_timestamps,
             max_initial_timestamp: self.max_initial_timestamp.unwrap_or(WindowOptions::default().max_initial_timestamp),
             ..WindowOptions::default()
         };
@@ -235,7 +340,51 @@ impl RequestParameters {
             punctuation: Punctuation::default(),
             clip_timestamps: self.clips()?,
             hallucination_silence_threshold: self.hallucination_silence_threshold,
+            language_per_window: self.multilingual,
         })
+    }
+
+    /// Whether and how speech is looked for.
+    ///
+    /// # Errors
+    /// Values out of range, and parameters that contradict each other.
+    pub fn speech_filter(&self, launch: &LaunchOptions) -> Result<Option<SpeechFilter>, Error> {
+        let batched = self.batched.or(launch.batched).unwrap_or(false);
+        let vad = self.vad_parameters.options(batched)?;
+        // A request that names clips has chosen what is heard.
+        let has_clips = !self.clip_timestamps.is_empty();
+        if batched {
+            let clash = [
+                ("clip_timestamps", has_clips && self.batched.is_some()),
+                ("vad_filter", self.vad_filter == Some(false)),
+                ("hallucination_silence_threshold", self.hallucination_silence_threshold.is_some()),
+                ("multilingual", self.multilingual),
+                ("prefix", self.prefix.is_some()),
+            ];
+            if let Some((field, _)) = clash.iter().find(|(_, clashes)| *clashes) {
+                let message =
+                    format!("{field} does not go together with batched, which decodes pieces of speech side by side");
+                return Err(Error::invalid_input(*field, message));
+            }
+            if let Some(size @ (0 | 65..)) = self.batch_size {
+                return Err(Error::invalid_input(
+                    "batch_size",
+                    format!("batch_size must be between 1 and 64, not {size}"),
+                ));
+            }
+        }
+        if has_clips && self.vad_filter == Some(true) {
+            let message = "clip_timestamps and vad_filter both say what is heard: send one of them";
+            return Err(Error::invalid_input("clip_timestamps", message));
+        }
+        if has_clips {
+            return Ok(None);
+        }
+        if batched {
+            return Ok(Some(SpeechFilter { vad, batch: Some(self.batch_size.or(launch.batch_size)) }));
+        }
+        let filters = self.vad_filter.or(launch.vad_filter).unwrap_or(false);
+        Ok(filters.then_some(SpeechFilter { vad, batch: None }))
     }
 
     /// The likely words as one text.
@@ -328,13 +477,38 @@ mod tests {
     #[test]
     fn what_does_not_go_together_is_refused() {
         let error = |parameters| longform(parameters, TranscribeSettings::default()).unwrap_err();
-        assert_eq!(error(json!({"vad_filter": true})).kind, ErrorKind::NotSupported);
         assert_eq!(error(json!({"beam_size": 0})).field.as_deref(), Some("beam_size"));
         assert_eq!(error(json!({"hallucination_silence_threshold": 2})).kind, ErrorKind::InvalidInput);
         assert_eq!(error(json!({"length_penalty": 2})).kind, ErrorKind::InvalidInput);
         assert!(error(json!({"clip_timestamps": [-1]})).message.contains("clip_timestamps"));
         let words = TranscribeSettings { granularities: vec![Granularity::Word], ..TranscribeSettings::default() };
         assert!(longform(json!({"hallucination_silence_threshold": 2}), words).is_ok());
+    }
+
+    #[test]
+    fn speech_is_looked_for_when_asked() {
+        let filter = |parameters: serde_json::Value, launch: serde_json::Value| {
+            let parameters: RequestParameters = serde_json::from_value(parameters).expect("right types");
+            parameters.speech_filter(&serde_json::from_value(launch).expect("right types"))
+        };
+        assert_eq!(filter(json!({}), json!({})).expect("fine"), None);
+        let plain = filter(json!({"vad_filter": true}), json!({})).expect("fine").expect("asked");
+        assert_eq!(plain, SpeechFilter { vad: VadOptions::default(), batch: None });
+        assert_eq!(filter(json!({"vad_filter": false}), json!({"vad_filter": true})).expect("fine"), None);
+        let batched = filter(json!({"vad_parameters": {"threshold": 0.3}}), json!({"batched": true, "batch_size": 4}));
+        let batched = batched.expect("fine").expect("launched so");
+        assert_eq!((batched.batch, batched.vad.threshold), (Some(Some(4)), 0.3));
+        assert_eq!((batched.vad.max_speech_duration_s, batched.vad.min_silence_duration_ms), (30.0, 160.0));
+        assert_eq!(filter(json!({"clip_timestamps": [1]}), json!({"batched": true})).expect("fine"), None);
+        for (parameters, field) in [
+            (json!({"batched": true, "vad_filter": false}), "vad_filter"),
+            (json!({"batched": true, "prefix": "And"}), "prefix"),
+            (json!({"batched": true, "batch_size": 0}), "batch_size"),
+            (json!({"vad_filter": true, "clip_timestamps": [1, 2]}), "clip_timestamps"),
+            (json!({"vad_parameters": {"threshold": 1.5}}), "vad_parameters"),
+        ] {
+            assert_eq!(filter(parameters, json!({})).unwrap_err().field.as_deref(), Some(field));
+        }
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! From request to sink.
 
+use std::ops::Range;
+
 use syrinx_plugin_api::{
     Ability, Error, Flow, Granularity, Model, ModelCard, Segment, Task, TranscribeRequest, TranscriptEvent,
     TranscriptSink, Word,
@@ -13,18 +15,48 @@ use crate::options::{LaunchOptions, RequestParameters};
 use crate::recognizer::{RecognizeError, Recognizer};
 use crate::search::SplitMix;
 use crate::segments::frames_to_seconds;
-use crate::{prompt, timing, window};
+use crate::sound::Sound;
+use crate::vad::{Silero, TimeMap, VadOptions};
+use crate::{batched, prompt, timing, vad, window};
+
+/// Windows of a batch at most, unless somebody says otherwise. Source: faster-whisper, `BatchedInferencePipeline.transcribe`.
+const DEFAULT_BATCH_SIZE: usize = 8;
+/// Memory for the keys and values of a batch, unless somebody says otherwise, bytes.
+const BATCH_BYTES: usize = 512 << 20;
 
 /// A loaded model.
 pub(crate) struct LoadedWhisper {
     recognizer: Recognizer,
+    /// Finds speech, if its weights are here.
+    vad: Option<Silero>,
     options: LaunchOptions,
 }
 
 impl LoadedWhisper {
     /// A model with the options that it was launched with.
-    pub(crate) fn new(recognizer: Recognizer, options: LaunchOptions) -> Self {
-        Self { recognizer, options }
+    pub(crate) fn new(recognizer: Recognizer, vad: Option<Silero>, options: LaunchOptions) -> Self {
+        Self { recognizer, vad, options }
+    }
+
+    /// The stretches of speech in `samples`; `None` when the job was stopped.
+    fn speech(
+        &self,
+        samples: &[f32],
+        options: &VadOptions,
+        sink: &TranscriptSink<'_>,
+    ) -> Result<Option<Vec<Range<usize>>>, Error> {
+        let Some(silero) = &self.vad else {
+            let message = "this model was launched without Silero VAD, which vad_filter and batched need: launch it again where the \
+                           asset `silero-vad` can be fetched, or with the launch option vad_model";
+            return Err(Error::not_supported(message).with_field("vad_filter"));
+        };
+        let probabilities = silero.probabilities(&Sound::whole(samples), &|| sink.flow().is_stop());
+        Ok(probabilities.map(|probabilities| vad::speech(&probabilities, samples.len(), options)))
+    }
+
+    /// Windows of a batch when nobody says: as many as share the weights well, if their keys and values don't take too much memory.
+    fn batch_size(&self, asked: Option<usize>) -> usize {
+        asked.unwrap_or_else(|| (BATCH_BYTES / self.recognizer.model.audio_bytes()).clamp(1, DEFAULT_BATCH_SIZE))
     }
 
     fn translates(&self) -> bool {
@@ -86,7 +118,7 @@ impl Model for LoadedWhisper {
 
     fn warm_up(&self) -> Result<(), Error> {
         let silence = vec![0.0; SAMPLE_RATE as usize];
-        let file = self.recognizer.hear(&silence)?;
+        let file = self.recognizer.hear(Sound::whole(&silence))?;
         self.recognizer.detect_language(&file, &[])?;
         Ok(())
     }
@@ -101,10 +133,30 @@ impl Model for LoadedWhisper {
         // Checked before the work starts; the language comes later.
         let mut options = parameters.longform(&request.settings, &self.options, task, asked.unwrap_or("en"))?;
 
-        let audio = request.audio.samples();
-        let seconds = audio.len() as f64 / f64::from(SAMPLE_RATE);
-        let file = self.recognizer.hear(&audio)?;
-        drop(audio);
+        let filter = parameters.speech_filter(&self.options)?;
+
+        let samples = request.audio.samples();
+        let stretches = match &filter {
+            Some(filter) => match self.speech(&samples, &filter.vad, sink)? {
+                Some(stretches) => Some(stretches),
+                None => return Ok(()),
+            },
+            None => None,
+        };
+        let sound = match &stretches {
+            Some(stretches) => Sound::parts(&samples, stretches),
+            None => Sound::whole(&samples),
+        };
+        let batch = filter.and_then(|filter| filter.batch).map(|asked| self.batch_size(asked));
+        let pieces = vad::join(stretches.as_deref().unwrap_or_default(), batched::PIECE_SECONDS);
+        // A batch has no use for the features of all of the file: its language is that of the first piece.
+        let file = match batch {
+            Some(_) => {
+                let first = pieces.iter().find(|piece| piece.duration > 0.0);
+                self.recognizer.hear(Sound::parts(&samples, first.map_or(&[], |piece| &piece.stretches)))?
+            }
+            None => self.recognizer.hear(sound)?,
+        };
         let (language, probability) = match asked {
             Some(language) => (language, None),
             None => {
@@ -118,8 +170,20 @@ impl Model for LoadedWhisper {
 
         language.clone_into(&mut options.window.language);
         let mut uniform = SplitMix::new(parameters.seed);
-        let mut listener = SinkListener { sink, seconds, segments: 0, flow: Flow::Continue };
-        match self.recognizer.transcribe(&file, &options, &mut uniform, &mut listener) {
+        let mut listener = SinkListener {
+            sink,
+            seconds: samples.len() as f64 / f64::from(SAMPLE_RATE),
+            times: stretches.as_deref().map(TimeMap::new),
+            segments: 0,
+            flow: Flow::Continue,
+        };
+        let found = match batch {
+            Some(size) => {
+                batched::transcribe(&self.recognizer, &samples, &pieces, size, &options, &mut uniform, &mut listener)
+            }
+            None => self.recognizer.transcribe(&file, &options, &candidates, &mut uniform, &mut listener),
+        };
+        match found {
             Ok(_) | Err(RecognizeError::Stopped) => Ok(()),
             Err(error) => Err(error.into()),
         }
@@ -131,6 +195,8 @@ struct SinkListener<'a, 'b> {
     sink: &'a mut TranscriptSink<'b>,
     /// Length of the audio; no time is later.
     seconds: f64,
+    /// From times in the speech to times in the audio, when only speech was heard.
+    times: Option<TimeMap>,
     /// Segments handed over so far.
     segments: usize,
     flow: Flow,
@@ -138,10 +204,16 @@ struct SinkListener<'a, 'b> {
 
 impl Listener for SinkListener<'_, '_> {
     fn accept(&mut self, segments: &[longform::Segment], frames_done: usize) -> bool {
-        let progress = TranscriptEvent::Progress { seconds: frames_to_seconds(frames_done).min(self.seconds) };
+        let done = frames_to_seconds(frames_done);
+        let done = self.times.as_ref().map_or(done, |times| times.original(done, true));
+        let progress = TranscriptEvent::Progress { seconds: done.min(self.seconds) };
         // Segments without text say nothing.
         for segment in segments.iter().filter(|segment| !segment.text.is_empty()) {
-            let segment = within(segment, self.segments, self.seconds);
+            let mut segment = segment.clone();
+            if let Some(times) = &self.times {
+                in_audio(&mut segment, times);
+            }
+            let segment = within(&segment, self.segments, self.seconds);
             self.segments += 1;
             self.flow = self.sink.push(TranscriptEvent::Segment { segment });
             if self.flow.is_stop() {
@@ -155,6 +227,19 @@ impl Listener for SinkListener<'_, '_> {
     fn is_stopped(&self) -> bool {
         self.flow.is_stop() || self.sink.flow().is_stop()
     }
+}
+
+/// Moves a segment from its times in the speech to those in the audio. A segment begins and ends with its words, if it has any.
+/// Source: SYSTRAN/faster-whisper `faster_whisper/transcribe.py: restore_speech_timestamps`.
+fn in_audio(segment: &mut longform::Segment, times: &TimeMap) {
+    let words = segment.words.as_deref_mut().unwrap_or_default();
+    for word in words.iter_mut() {
+        (word.start, word.end) = times.original_word(word.start, word.end);
+    }
+    (segment.start, segment.end) = match (words.first(), words.last()) {
+        (Some(first), Some(last)) => (first.start, last.end),
+        _ => (times.original(segment.start, false), times.original(segment.end, true)),
+    };
 }
 
 /// The segment as the host wants it, its times within the audio (the model may hear a word end in the silence after it).
@@ -236,7 +321,8 @@ mod tests {
         let mut receiver = Receiver { events: Vec::new(), most };
         let (wants_more, is_stopped) = {
             let mut sink = TranscriptSink::to(&mut receiver);
-            let mut listener = SinkListener { sink: &mut sink, seconds: 4.5, segments: 0, flow: Flow::Continue };
+            let mut listener =
+                SinkListener { sink: &mut sink, seconds: 4.5, times: None, segments: 0, flow: Flow::Continue };
             let segments = [segment(0.0, 2.0, " one"), segment(2.0, 2.0, ""), segment(3.0, 7.0, " two")];
             (listener.accept(&segments, 3000), listener.is_stopped())
         };
@@ -255,6 +341,18 @@ mod tests {
         assert_eq!((first.id, first.end, second.id, second.end), (0, 2.0, 1, 4.5));
         assert_eq!(second.words.as_ref().map(|words| words[0].end), Some(4.5));
         assert_eq!(*progress, TranscriptEvent::Progress { seconds: 4.5 });
+    }
+
+    #[test]
+    fn times_of_speech_become_times_of_the_audio() {
+        let times = TimeMap::new(&[16_000..32_000, 64_000..96_000]); // 1–2 s and 4–6 s
+        let mut timed = segment(0.5, 1.5, " one");
+        in_audio(&mut timed, &times);
+        // By its word, whose middle is in the second stretch.
+        assert_eq!((timed.start, timed.end), (3.5, 4.5));
+        let mut untimed = longform::Segment { words: None, ..segment(0.5, 1.0, " one") };
+        in_audio(&mut untimed, &times);
+        assert_eq!((untimed.start, untimed.end), (1.5, 2.0));
     }
 
     #[test]

@@ -4,12 +4,13 @@ use std::sync::Arc;
 
 use thiserror::Error;
 
-use crate::frontend::{FrontendError, LogMel, MelExtractor, WINDOW_FRAMES, WINDOW_SAMPLES};
+use crate::frontend::{Features, FrontendError, MelExtractor, WINDOW_FRAMES, WINDOW_SAMPLES};
 use crate::longform::{self, Listener, LongformOptions, Transcript, WindowDecoder};
 use crate::model::{AudioFeatures, ModelError, WhisperModel};
 use crate::prompt::start_sequence;
 use crate::search::Uniform;
 use crate::segments::Window;
+use crate::sound::Sound;
 use crate::timing::{Alignment, Attention, WordTiming, align};
 use crate::tokenizer::Tokenizer;
 use crate::window::{self, DecodeError, WindowOptions, WindowResult};
@@ -43,15 +44,7 @@ pub struct Recognizer {
     pub model: Arc<WhisperModel>,
     /// Its vocabulary.
     pub tokenizer: Tokenizer,
-    features: MelExtractor,
-}
-
-/// The features of one file.
-pub struct File {
-    /// Log-mel of the file and 30 s of silence after it.
-    mel: LogMel,
-    /// Frames of the file itself.
-    content_frames: usize,
+    pub(crate) features: MelExtractor,
 }
 
 impl Recognizer {
@@ -62,13 +55,13 @@ impl Recognizer {
         Self { model, tokenizer, features }
     }
 
-    /// Computes the features of a file: 16 kHz mono samples in -1…1.
+    /// Listens to a file: 16 kHz mono samples in -1…1.
     ///
     /// # Errors
     /// Those of the front end.
-    pub fn hear(&self, audio: &[f32]) -> Result<File, RecognizeError> {
-        let mel = self.features.extract(audio, WINDOW_SAMPLES)?;
-        Ok(File { content_frames: mel.frames().saturating_sub(WINDOW_FRAMES), mel })
+    pub fn hear<'a>(&'a self, sound: Sound<'a>) -> Result<Features<'a>, RecognizeError> {
+        // As the reference, 30 s of silence follow.
+        Ok(self.features.listen(sound, WINDOW_SAMPLES)?)
     }
 
     /// Probabilities of the languages in the first 30 s, restricted to `candidates` if there are any. English models know only English.
@@ -77,31 +70,32 @@ impl Recognizer {
     /// The network failed.
     pub fn detect_language(
         &self,
-        file: &File,
+        file: &Features<'_>,
         candidates: &[&str],
     ) -> Result<Vec<(&'static str, f64)>, RecognizeError> {
         if !self.tokenizer.is_multilingual() {
             return Ok(vec![("en", 1.0)]);
         }
         // Silence after a short file counts as silence here, unlike in the windows that are decoded.
-        let audio = self.model.encode(&file.mel.window(0, WINDOW_FRAMES))?;
+        let audio = self.model.encode(&file.window(0, WINDOW_FRAMES))?;
         Ok(window::detect_language(&mut self.model.session(&audio), &self.tokenizer, candidates)?)
     }
 
-    /// Transcribes a file.
+    /// Transcribes a file. `candidates` restricts the languages where they are detected per window.
     ///
     /// # Errors
     /// The job was stopped in the middle of a window; the network failed.
     pub fn transcribe(
         &self,
-        file: &File,
+        file: &Features<'_>,
         options: &LongformOptions,
+        candidates: &[&str],
         uniform: &mut dyn Uniform,
         listener: &mut dyn Listener,
     ) -> Result<Transcript, RecognizeError> {
-        let mut decoder = FileDecoder { recognizer: self, file, uniform, encoded: None };
+        let mut decoder = FileDecoder { recognizer: self, file, candidates, uniform, encoded: None };
         let n_text_ctx = self.model.dims().n_text_ctx;
-        Ok(longform::transcribe(&mut decoder, &self.tokenizer, options, n_text_ctx, file.content_frames, listener)?)
+        Ok(longform::transcribe(&mut decoder, &self.tokenizer, options, n_text_ctx, file.content_frames(), listener)?)
     }
 
     /// Aligns text tokens with the `frames` frames of a window.
@@ -144,7 +138,9 @@ impl Recognizer {
 /// Decodes the windows of one file. A window is encoded once for all its temperatures and its words.
 struct FileDecoder<'a> {
     recognizer: &'a Recognizer,
-    file: &'a File,
+    file: &'a Features<'a>,
+    /// Languages that detection chooses from; none: all.
+    candidates: &'a [&'a str],
     uniform: &'a mut dyn Uniform,
     encoded: Option<(Window, AudioFeatures)>,
 }
@@ -153,12 +149,12 @@ struct FileDecoder<'a> {
 fn encoded<'m>(
     last: &'m mut Option<(Window, AudioFeatures)>,
     recognizer: &Recognizer,
-    file: &File,
+    file: &Features<'_>,
     window: Window,
 ) -> Result<&'m AudioFeatures, ModelError> {
     let audio = match last.take() {
         Some((known, audio)) if known == window => audio,
-        _ => recognizer.model.encode(&file.mel.window(window.seek, window.frames))?,
+        _ => recognizer.model.encode(&file.window(window.seek, window.frames))?,
     };
     Ok(&last.insert((window, audio)).1)
 }
@@ -177,6 +173,17 @@ impl WindowDecoder for FileDecoder<'_> {
         let audio = encoded(&mut self.encoded, recognizer, self.file, window)?;
         let mut session = recognizer.model.session(audio);
         window::decode(&mut session, &recognizer.tokenizer, options, self.uniform, is_stopped)
+    }
+
+    fn language(&mut self, window: Window) -> Result<Option<&'static str>, DecodeError> {
+        let recognizer = self.recognizer;
+        if !recognizer.tokenizer.is_multilingual() {
+            return Ok(None);
+        }
+        let audio = encoded(&mut self.encoded, recognizer, self.file, window)?;
+        let found =
+            window::detect_language(&mut recognizer.model.session(audio), &recognizer.tokenizer, self.candidates)?;
+        Ok(window::likeliest(&found).map(|(code, _)| code))
     }
 
     fn align(&mut self, window: Window, options: &WindowOptions, text: &[u32]) -> Result<Vec<WordTiming>, DecodeError> {

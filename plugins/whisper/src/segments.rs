@@ -67,6 +67,26 @@ pub struct Split {
     pub single_timestamp_ending: bool,
 }
 
+/// Cuts as [`split`] does, but into all that there is: what follows the last pair is a piece that ends with the window. For windows that
+/// have no next one.
+#[must_use]
+pub fn split_all(tokens: &[u32], timestamp_begin: u32, window: Window) -> Vec<Piece> {
+    let mut pieces = split(tokens, timestamp_begin, window).pieces;
+    let covered: usize = pieces.iter().map(|piece| piece.tokens.len()).sum();
+    let rest = &tokens[covered..];
+    if rest.iter().any(|token| *token < timestamp_begin) {
+        let start = match rest.first() {
+            Some(first) if *first >= timestamp_begin => {
+                window.start() + f64::from(first - timestamp_begin) * TIMESTAMP_STEP
+            }
+            _ => pieces.last().map_or(window.start(), |piece| piece.end),
+        };
+        let end = window.start() + window.duration();
+        pieces.push(Piece { start: start.min(end), end, tokens: rest.to_vec() });
+    }
+    pieces
+}
+
 /// Cuts after each pair of timestamps. What follows the last pair is unfinished: it is left out and the next window starts there,
 /// unless the output ends with a single timestamp. An output without any pair is one segment.
 #[must_use]
@@ -106,4 +126,22 @@ pub fn split(tokens: &[u32], timestamp_begin: u32, window: Window) -> Split {
         window.seek + steps(tokens[from - 1]) as usize * FRAMES_PER_TIMESTAMP
     };
     Split { pieces, seek, single_timestamp_ending }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_is_lost_where_no_window_follows() {
+        let window = Window { seek: 0, frames: 1000 };
+        let tokens = [100, 1, 150, 150, 2, 200, 200, 3]; // <0.00> 1 <1.00> <1.00> 2 <2.00> <2.00> 3
+        let (cut, all) = (split(&tokens, 100, window), split_all(&tokens, 100, window));
+        assert_eq!(cut.pieces.len(), 2);
+        assert_eq!(all[..2], cut.pieces);
+        assert_eq!(all[2], Piece { start: 2.0, end: 10.0, tokens: vec![200, 3] });
+        assert_eq!(split_all(&tokens[..6], 100, window).len(), 2);
+        assert_eq!(split_all(&[1, 2], 100, window).len(), 1);
+        assert_eq!(split_all(&[], 100, window).len(), 1);
+    }
 }

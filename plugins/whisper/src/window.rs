@@ -1,11 +1,11 @@
-//! Decoding one window of 30 seconds: prompt, search, statistics.
+//! Decoding windows of 30 seconds: prompt, search, statistics.
 //!
 //! Source: openai/whisper `whisper/decoding.py: DecodingTask`.
 
 use thiserror::Error;
 
 use crate::filters::{FilterOptions, Filters, Suppress};
-use crate::model::session::{ModelError, TokenModel};
+use crate::model::{AudioFeatures, Batch, Feed, ModelError, Session, TokenModel, WhisperModel};
 use crate::prompt::{self, Context, PromptParts, Task};
 use crate::search::{self, BeamSearch, Hypothesis, Sampler, Search, Uniform, log_sum_exp};
 use crate::text::{compression_ratio, strip};
@@ -36,6 +36,8 @@ pub struct WindowOptions {
     pub hotwords: Option<String>,
     /// Beginning of this window's text.
     pub prefix: Option<Context>,
+    /// Whether `<|0.00|>` goes before the prefix, as in faster-whisper.
+    pub timestamp_before_prefix: bool,
     /// Tokens that are never sampled.
     pub suppress: Suppress,
     /// Whether an empty window is forbidden.
@@ -61,6 +63,7 @@ impl Default for WindowOptions {
             previous: None,
             hotwords: None,
             prefix: None,
+            timestamp_before_prefix: false,
             suppress: Suppress::NonSpeech,
             suppress_blank: true,
             without_timestamps: false,
@@ -132,7 +135,7 @@ impl WindowOptions {
                 previous: self.previous.as_ref(),
                 hotwords: self.hotwords.as_deref(),
                 prefix: self.prefix.as_ref(),
-                timestamp_before_prefix: false,
+                timestamp_before_prefix: self.timestamp_before_prefix,
                 sample_len: self.sample_len(n_text_ctx),
                 n_text_ctx,
             },
@@ -199,58 +202,174 @@ pub fn decode(
     uniform: &mut dyn Uniform,
     is_stopped: &dyn Fn() -> bool,
 ) -> Result<WindowResult, DecodeError> {
-    let context = model.context();
-    let prompt = options.prompt(tokenizer, context);
-    let filters = options.filters(tokenizer);
-    let vocabulary = model.vocab_size();
-    let eot = tokenizer.specials().eot;
-    let mut search = match options.beam_size {
-        Some(beam_size) => Search::Beam(BeamSearch::new(beam_size, options.patience, eot)),
-        None => Search::Sample(Sampler::new(options.temperature, options.best_of.unwrap_or(1), eot)),
-    };
-
-    // One sequence is enough until the first token is chosen. [positions, vocabulary]
+    let mut decoding = Decoding::new(tokenizer, options, model.context());
     let mut logits = Vec::new();
-    model.forward(&prompt.tokens, &[prompt.sot_index, prompt.tokens.len() - 1], &mut logits)?;
-    let no_speech_prob = probability(&logits[..vocabulary], tokenizer.specials().no_speech);
-    logits.drain(..vocabulary);
-
-    let mut hypotheses = vec![Hypothesis::default()];
-    let mut next_tokens = Vec::new();
-    for sampled in 1..=options.sample_len(context) {
+    loop {
+        model.forward(&decoding.tokens, &decoding.positions, &mut logits)?;
         if is_stopped() {
             return Err(DecodeError::Stopped);
         }
-        for (row, hypothesis) in logits.chunks_exact_mut(vocabulary).zip(&hypotheses) {
-            filters.apply(row, &hypothesis.tokens);
+        match decoding.accept(&mut logits, uniform) {
+            Progress::Done => return Ok(decoding.finish()),
+            Progress::Continue => {}
+            Progress::Reorder(sources) => model.reorder(&sources)?,
         }
-        let before = hypotheses.len();
-        let rows: Vec<&[f32]> = logits.chunks_exact(vocabulary).collect();
-        let step = search.step(&mut hypotheses, &rows, uniform);
-        if step.done || prompt.tokens.len() + sampled > context || sampled == options.sample_len(context) {
-            break;
+    }
+}
+
+/// Decodes several windows at once: each step reads the weights once for all of them. Results are in the order of `audio`.
+///
+/// # Errors
+/// The job was stopped, or the network failed.
+pub fn decode_all(
+    model: &WhisperModel,
+    tokenizer: &Tokenizer,
+    audio: &[AudioFeatures],
+    options: &WindowOptions,
+    uniform: &mut dyn Uniform,
+    is_stopped: &dyn Fn() -> bool,
+) -> Result<Vec<WindowResult>, DecodeError> {
+    struct Running<'m, 't> {
+        session: Session<'m>,
+        decoding: Decoding<'t>,
+        logits: Vec<f32>,
+        is_done: bool,
+    }
+    let mut windows: Vec<Running<'_, '_>> = audio
+        .iter()
+        .map(|audio| Running {
+            session: model.session(audio),
+            decoding: Decoding::new(tokenizer, options, model.dims().n_text_ctx),
+            logits: Vec::new(),
+            is_done: false,
+        })
+        .collect();
+    let mut batch = Batch::default();
+    loop {
+        let mut feeds: Vec<Feed<'_, '_>> = windows
+            .iter_mut()
+            .filter(|window| !window.is_done)
+            .map(|window| Feed {
+                session: &mut window.session,
+                tokens: &window.decoding.tokens,
+                positions: &window.decoding.positions,
+                logits: &mut window.logits,
+            })
+            .collect();
+        if feeds.is_empty() {
+            return Ok(windows.into_iter().map(|window| window.decoding.finish()).collect());
         }
-        if before != step.sources.len() || step.sources.iter().enumerate().any(|(i, source)| i != *source) {
-            model.reorder(&step.sources)?;
+        batch.forward(model, &mut feeds)?;
+        drop(feeds);
+        if is_stopped() {
+            return Err(DecodeError::Stopped);
         }
-        next_tokens.clear();
-        next_tokens.extend(hypotheses.iter().filter_map(|hypothesis| hypothesis.tokens.last()));
-        model.forward(&next_tokens, &[0], &mut logits)?; // [beams, vocabulary]
+        for window in windows.iter_mut().filter(|window| !window.is_done) {
+            match window.decoding.accept(&mut window.logits, uniform) {
+                Progress::Done => window.is_done = true,
+                Progress::Continue => {}
+                Progress::Reorder(sources) => window.session.reorder(&sources)?,
+            }
+        }
+    }
+}
+
+/// What to do after a step.
+enum Progress {
+    /// Nothing more.
+    Done,
+    /// Feed the next tokens to the sequences as they are.
+    Continue,
+    /// Let the sequences continue these ones first.
+    Reorder(Vec<usize>),
+}
+
+/// One window on its way: what to feed next, and what was found so far.
+struct Decoding<'t> {
+    tokenizer: &'t Tokenizer,
+    temperature: f64,
+    length_penalty: Option<f64>,
+    filters: Filters,
+    search: Search,
+    hypotheses: Vec<Hypothesis>,
+    /// To be fed next: the prompt, then a token for each sequence.
+    tokens: Vec<u32>,
+    /// The positions among them whose logits are needed.
+    positions: Vec<usize>,
+    prompt_len: usize,
+    sampled: usize,
+    sample_len: usize,
+    context: usize,
+    no_speech_prob: f64,
+}
+
+impl<'t> Decoding<'t> {
+    fn new(tokenizer: &'t Tokenizer, options: &WindowOptions, context: usize) -> Self {
+        let prompt = options.prompt(tokenizer, context);
+        let eot = tokenizer.specials().eot;
+        Self {
+            tokenizer,
+            temperature: options.temperature,
+            length_penalty: options.length_penalty,
+            filters: options.filters(tokenizer),
+            search: match options.beam_size {
+                Some(beam_size) => Search::Beam(BeamSearch::new(beam_size, options.patience, eot)),
+                None => Search::Sample(Sampler::new(options.temperature, options.best_of.unwrap_or(1), eot)),
+            },
+            // One sequence is enough until the first token is chosen.
+            hypotheses: vec![Hypothesis::default()],
+            positions: vec![prompt.sot_index, prompt.tokens.len() - 1],
+            prompt_len: prompt.tokens.len(),
+            tokens: prompt.tokens,
+            sampled: 0,
+            sample_len: options.sample_len(context),
+            context,
+            no_speech_prob: 0.0,
+        }
     }
 
-    let candidates = search.finish(hypotheses);
-    let best = search::best(&candidates, options.length_penalty)
-        .and_then(|best| candidates.into_iter().nth(best))
-        .unwrap_or_default();
-    let text = strip(&tokenizer.decode(&best.tokens)).to_owned();
-    Ok(WindowResult {
-        avg_logprob: f64::from(best.score) / (best.tokens.len() + 1) as f64,
-        no_speech_prob,
-        temperature: options.temperature,
-        compression_ratio: compression_ratio(&text),
-        tokens: best.tokens,
-        text,
-    })
+    /// Takes the logits of what was fed, `[sequences, positions, vocabulary]`.
+    fn accept(&mut self, logits: &mut Vec<f32>, uniform: &mut dyn Uniform) -> Progress {
+        let vocabulary = logits.len() / (self.hypotheses.len() * self.positions.len());
+        if self.sampled == 0 {
+            self.no_speech_prob = probability(&logits[..vocabulary], self.tokenizer.specials().no_speech);
+            logits.drain(..vocabulary);
+            self.positions = vec![0];
+        }
+        for (row, hypothesis) in logits.chunks_exact_mut(vocabulary).zip(&self.hypotheses) {
+            self.filters.apply(row, &hypothesis.tokens);
+        }
+        let before = self.hypotheses.len();
+        let rows: Vec<&[f32]> = logits.chunks_exact(vocabulary).collect();
+        let step = self.search.step(&mut self.hypotheses, &rows, uniform);
+        self.sampled += 1;
+        if step.done || self.prompt_len + self.sampled > self.context || self.sampled == self.sample_len {
+            return Progress::Done;
+        }
+        self.tokens.clear();
+        self.tokens.extend(self.hypotheses.iter().filter_map(|hypothesis| hypothesis.tokens.last()));
+        if before != step.sources.len() || step.sources.iter().enumerate().any(|(i, source)| i != *source) {
+            Progress::Reorder(step.sources)
+        } else {
+            Progress::Continue
+        }
+    }
+
+    fn finish(self) -> WindowResult {
+        let candidates = self.search.finish(self.hypotheses);
+        let best = search::best(&candidates, self.length_penalty)
+            .and_then(|best| candidates.into_iter().nth(best))
+            .unwrap_or_default();
+        let text = strip(&self.tokenizer.decode(&best.tokens)).to_owned();
+        WindowResult {
+            avg_logprob: f64::from(best.score) / (best.tokens.len() + 1) as f64,
+            no_speech_prob: self.no_speech_prob,
+            temperature: self.temperature,
+            compression_ratio: compression_ratio(&text),
+            tokens: best.tokens,
+            text,
+        }
+    }
 }
 
 /// `softmax(logits)[token]`

@@ -52,6 +52,8 @@ pub(super) struct Asset {
     pub(super) name: Spanned<String>,
     pub(super) description: Option<String>,
     pub(super) license: Option<String>,
+    #[serde(default)]
+    pub(super) optional: bool,
     pub(super) source: Vec<Source>,
 }
 
@@ -72,7 +74,9 @@ pub(super) struct Model {
     pub(super) language_set: Option<Spanned<String>>,
     pub(super) huggingface: Option<HubId>,
     pub(super) modelscope: Option<HubId>,
+    #[serde(default, deserialize_with = "table_or_json")]
     pub(super) default_model_config: Option<JsonMap>,
+    #[serde(default, deserialize_with = "table_or_json")]
     pub(super) default_transcription_config: Option<JsonMap>,
     #[serde(default)]
     pub(super) launch_defaults: JsonMap,
@@ -164,4 +168,20 @@ pub(super) struct Join {
     pub(super) parts: Vec<Spanned<String>>,
     pub(super) sha256: Spanned<String>,
     pub(super) size: Option<u64>,
+}
+
+/// A table, or the text of a JSON object, for what TOML can't say: null.
+fn table_or_json<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<JsonMap>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum TableOrJson {
+        Table(JsonMap),
+        Json(String),
+    }
+    match TableOrJson::deserialize(deserializer)? {
+        TableOrJson::Table(table) => Ok(Some(table)),
+        TableOrJson::Json(text) => serde_json::from_str(&text)
+            .map(Some)
+            .map_err(|error| serde::de::Error::custom(format!("not the text of a JSON object: {error}"))),
+    }
 }

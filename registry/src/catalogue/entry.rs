@@ -41,6 +41,18 @@ pub enum Ability {
 }
 
 impl Ability {
+    /// Every ability.
+    pub const ALL: [Self; 8] = [
+        Self::AudioToText,
+        Self::TextToAudio,
+        Self::ZeroShot,
+        Self::VoiceCloning,
+        Self::EmotionControl,
+        Self::VoiceDesign,
+        Self::TextToMusic,
+        Self::SpeakerEmbedding,
+    ];
+
     /// The name on the wire, e.g. `text2audio_voice_cloning`.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -310,6 +322,11 @@ impl Source {
         digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect()
     }
 
+    /// `model_version` of `name` with these files, unique over all models and sources. [`ModelVersion`] takes it apart.
+    pub fn version(&self, name: &str) -> ModelVersion {
+        ModelVersion { name: name.to_owned(), fingerprint: self.fingerprint() }
+    }
+
     /// The kind of hub that a caller's `download_hub` selects: `huggingface`, `modelscope`, or none for packages and files.
     pub fn hub(&self) -> Option<&'static str> {
         self.items.iter().find_map(|item| match item.origin {
@@ -345,6 +362,30 @@ impl Source {
     }
 }
 
+/// A model with the files of one of its sources: `model_version` of the API. Its text is `<name>--<fingerprint>`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct ModelVersion {
+    /// The model.
+    pub name: String,
+    /// [`Source::fingerprint`] of the source.
+    pub fingerprint: String,
+}
+
+impl ModelVersion {
+    /// Takes a text apart. `None` when it isn't one of a version.
+    pub fn parse(text: &str) -> Option<Self> {
+        let (name, fingerprint) = text.rsplit_once("--")?;
+        let is_digest = fingerprint.len() == 16 && fingerprint.bytes().all(|byte| byte.is_ascii_hexdigit());
+        (is_digest && !name.is_empty()).then(|| Self { name: name.to_owned(), fingerprint: fingerprint.to_owned() })
+    }
+}
+
+impl fmt::Display for ModelVersion {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}--{}", self.name, self.fingerprint)
+    }
+}
+
 /// Files that several models share, e.g. pronunciation lexicons.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct AssetEntry {
@@ -354,6 +395,8 @@ pub struct AssetEntry {
     pub description: Option<String>,
     /// Licence of the files.
     pub license: Option<String>,
+    /// Models do without it where it can't be had; what needs it then says so.
+    pub optional: bool,
     /// Where it comes from, in order of preference.
     pub sources: Vec<Source>,
 }

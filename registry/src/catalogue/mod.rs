@@ -14,12 +14,12 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
-pub(crate) use check::is_safe_relative;
+pub(crate) use check::{check_name, is_safe_relative};
 pub use diagnose::Problem;
 pub(crate) use diagnose::nearest;
 pub use entry::{
-    Ability, AssetEntry, FileRule, Format, HubId, Item, Join, JsonMap, ModelEntry, Origin, Package, RuntimeBuild,
-    RuntimeEntry, Sha256Digest, Source, WheelTags,
+    Ability, AssetEntry, FileRule, Format, HubId, Item, Join, JsonMap, ModelEntry, ModelVersion, Origin, Package,
+    RuntimeBuild, RuntimeEntry, Sha256Digest, Source, WheelTags,
 };
 
 use check::{Context, FileSets, unknown};
@@ -27,6 +27,11 @@ use document::{Document, SCHEMA, SchemaOnly};
 
 /// The files that come with the program, in the order they are read.
 const BUILTIN: &[(&str, &str)] = &[
+    ("<builtin>/models/chattts.toml", include_str!("../../models/chattts.toml")),
+    ("<builtin>/models/cosyvoice.toml", include_str!("../../models/cosyvoice.toml")),
+    ("<builtin>/models/fishspeech.toml", include_str!("../../models/fishspeech.toml")),
+    ("<builtin>/models/funasr.toml", include_str!("../../models/funasr.toml")),
+    ("<builtin>/models/indextts2.toml", include_str!("../../models/indextts2.toml")),
     ("<builtin>/models/kokoro.toml", include_str!("../../models/kokoro.toml")),
     ("<builtin>/models/whisper.toml", include_str!("../../models/whisper.toml")),
     ("<builtin>/runtimes/onnxruntime.toml", include_str!("../../runtimes/onnxruntime.toml")),
@@ -219,6 +224,7 @@ impl Catalogue {
                     name: name.clone(),
                     description: asset.description.clone(),
                     license: asset.license.clone(),
+                    optional: asset.optional,
                     sources,
                 };
                 catalogue.assets.insert(name, Arc::new(entry));
@@ -347,6 +353,12 @@ impl Catalogue {
 }
 
 fn unknown_name<'a>(what: &'static str, name: &str, known: impl Iterator<Item = &'a String>) -> UnknownName {
+    /// Nothing of this length is a misspelt name, and comparing takes time. [characters]
+    const MISSPELT: usize = 200;
+    if name.chars().nth(MISSPELT).is_some() {
+        let beginning: String = name.chars().take(MISSPELT).collect();
+        return UnknownName { what, name: format!("{beginning}…"), suggestion: None };
+    }
     UnknownName { what, name: name.to_owned(), suggestion: nearest(name, known.map(String::as_str)).map(str::to_owned) }
 }
 

@@ -33,6 +33,8 @@ impl<'a> Context<'a> {
             file: String::new(),
             done: 0,
             total: None,
+            file_done: 0,
+            file_total: None,
         };
         Self { config, layout, http, cancel, progress, state, finished: 0 }
     }
@@ -53,13 +55,23 @@ impl<'a> Context<'a> {
 
     pub(crate) fn stage(&mut self, stage: Stage, file: &str) {
         self.state.stage = stage;
-        file.clone_into(&mut self.state.file);
+        if self.state.file != file {
+            file.clone_into(&mut self.state.file);
+            self.state.file_done = 0;
+            self.state.file_total = None;
+        }
         self.tell();
+    }
+
+    /// The current file has this many bytes, as far as that is known.
+    pub(crate) fn file_size(&mut self, bytes: Option<u64>) {
+        self.state.file_total = bytes;
     }
 
     /// This many bytes of the current file are here.
     pub(crate) fn file_progress(&mut self, bytes: u64) {
         self.state.done = self.finished + bytes;
+        self.state.file_done = bytes;
         self.tell();
     }
 
@@ -67,6 +79,8 @@ impl<'a> Context<'a> {
     pub(crate) fn file_done(&mut self, bytes: u64) {
         self.finished += bytes;
         self.state.done = self.finished;
+        self.state.file_done = bytes;
+        self.state.file_total = Some(bytes);
         self.tell();
     }
 

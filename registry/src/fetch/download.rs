@@ -175,6 +175,7 @@ impl Partial {
             }
         }
         context.stage(Stage::Downloading, job.label);
+        context.file_size(total);
         let exchange = context.http.get(&request, context.cancel)?;
         let resumed = exchange.status == 206;
         match exchange.status {
@@ -195,6 +196,7 @@ impl Partial {
             _ => exchange.expect(&[200, 206], &job.request.url)?,
         }
         self.remember(&exchange, job)?;
+        context.file_size(job.expected.size.or(self.validator.total));
         let rest = self.validator.total.unwrap_or(0).saturating_sub(self.length);
         ensure_space(context.layout.root(), rest).map_err(|reason| Stop::Source(SourceError::Failed(reason)))?;
         self.receive(context, &exchange, job, &mut hasher)?;

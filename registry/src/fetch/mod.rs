@@ -109,6 +109,7 @@ fn copy_checked(
     expected: &Expected,
 ) -> Result<(), SourceError> {
     context.stage(Stage::Verifying, label);
+    context.file_size(from.metadata().ok().map(|metadata| metadata.len()));
     let mut hasher = Hasher::new(expected);
     let mut input =
         File::open(from).map_err(|error| SourceError::failed(format!("can't read {}: {error}", from.display())))?;

@@ -37,6 +37,7 @@ pub(super) fn kept_package(
         let _ = fs::remove_file(&kept);
         let scratch = context.layout.scratch(&format!("{}-{}", package.name.replace('/', "-"), package.version))?;
         context.stage(Stage::Downloading, &package.name);
+        context.file_size(package.size);
         fetch(context, scratch.path())?;
         let found = only_file(scratch.path(), extension)?;
         context.stage(Stage::Verifying, &package.name);

@@ -8,6 +8,7 @@
 //! scratch/                         directories in the making; they are renamed into place when they are complete
 //! tools/                           Node.js, where the machine has none
 //! locks/                           one file per name
+//! registrations/                   models that clients have registered to stay
 //! ```
 //! A directory below `models`, `assets` or `runtimes` is complete or not there.
 

@@ -137,6 +137,11 @@ impl Store {
         self.layout.root()
     }
 
+    /// Where models that clients registered are kept; see [`CustomModels`](crate::CustomModels).
+    pub fn registrations(&self) -> PathBuf {
+        self.layout.root().join("registrations")
+    }
+
     /// The settings it was opened with.
     pub fn config(&self) -> &StoreConfig {
         &self.config
@@ -159,6 +164,7 @@ impl Store {
         for asset in &entry.assets {
             match self.find(&asset_unit(asset), offline) {
                 Some(found) => drop(assets.insert(asset.name.clone(), found.dir)),
+                None if asset.optional => {}
                 None => return Ok(None),
             }
         }
@@ -287,6 +293,20 @@ impl Store {
     /// # Errors
     /// Files can't be removed.
     pub fn delete(&self, kind: Kind, name: &str, fingerprint: &str) -> Result<bool, StoreError> {
+        self.delete_unless(kind, name, fingerprint, &CancelToken::new())
+    }
+
+    /// As [`delete`](Self::delete), but gives up waiting, with `false`, when `cancel` is set.
+    ///
+    /// # Errors
+    /// Files can't be removed.
+    pub fn delete_unless(
+        &self,
+        kind: Kind,
+        name: &str,
+        fingerprint: &str,
+        cancel: &CancelToken,
+    ) -> Result<bool, StoreError> {
         let Some(item) = self
             .list()
             .into_iter()
@@ -294,7 +314,7 @@ impl Store {
         else {
             return Ok(false);
         };
-        let _lock = self.layout.lock(&lock_name(kind, name), &CancelToken::new(), || {})?;
+        let Some(_lock) = self.layout.lock(&lock_name(kind, name), cancel, || {})? else { return Ok(false) };
         if !item.dir.exists() {
             return Ok(false);
         }
@@ -312,8 +332,13 @@ impl Store {
     ) -> Result<BTreeMap<String, PathBuf>, FetchError> {
         let mut assets = BTreeMap::new();
         for asset in &entry.assets {
-            let found = self.find_or_install(&asset_unit(asset), options, progress)?;
-            assets.insert(asset.name.clone(), found.dir);
+            match self.find_or_install(&asset_unit(asset), options, progress) {
+                Ok(found) => drop(assets.insert(asset.name.clone(), found.dir)),
+                Err(FetchError::Cancelled) => return Err(FetchError::Cancelled),
+                // What can't be done without it is for the plugin to say.
+                Err(_) if asset.optional => {}
+                Err(error) => return Err(error),
+            }
         }
         Ok(assets)
     }

@@ -3,7 +3,7 @@
 use super::{Step, tally::Tally};
 use crate::{
     build::{self, TestBinary},
-    command, place, venv,
+    command, node, place, venv,
 };
 use std::{
     fs,
@@ -141,6 +141,9 @@ fn provide() -> Result<Tally, String> {
     let mut pull = Command::new(place::syrinx());
     let tally = check(pull.arg("pull").args(MODELS))?;
     venv::make("clients")?;
+    venv::make("xinference")?;
+    venv::make("conformance")?;
+    node::install()?;
     build::place_plugins()?;
     Ok(tally)
 }

@@ -68,6 +68,9 @@ pub enum DecodeError {
         /// Highest accepted rate in Hz.
         highest: u32,
     },
+    /// Whoever asked for it didn't want the rest any more.
+    #[error("decoding was stopped")]
+    Stopped,
     /// The rate that the caller wants can't be made; a fault of the server's configuration, not of the file.
     #[error("audio can't be converted for this model: {0}")]
     Resample(String),

@@ -83,11 +83,27 @@ pub fn decode(
     target_rate: u32,
     limits: &Limits,
 ) -> Result<Decoded, DecodeError> {
+    decode_while(bytes, Some(target_rate), limits, |_| true)
+}
+
+/// The same at the file's own rate if `target_rate` is none, and only as long as `go_on` says so: it is asked after every
+/// block, with the bytes of memory that the samples take so far.
+///
+/// # Errors
+/// As for [`decode`], and [`DecodeError::Stopped`].
+pub fn decode_while(
+    bytes: impl AsRef<[u8]> + Send + Sync + 'static,
+    target_rate: Option<u32>,
+    limits: &Limits,
+    mut go_on: impl FnMut(u64) -> bool,
+) -> Result<Decoded, DecodeError> {
     let mut decoder = Decoder::open(bytes, limits)?;
     let mut samples = Vec::new();
     let mut resampler: Option<(u32, StreamResampler)> = None;
+    let mut target = target_rate;
     let mut changes = 0;
     while let Some(block) = decoder.next_block()? {
+        let target = *target.get_or_insert(block.rate);
         match &mut resampler {
             Some((rate, resampler)) if *rate == block.rate => resampler.push(block.samples, &mut samples)?,
             previous => {
@@ -100,15 +116,19 @@ pub fn decode(
                 if let Some((_, old)) = previous {
                     old.finish(&mut samples)?;
                 }
-                let mut new = StreamResampler::new(block.rate, target_rate)?;
+                let mut new = StreamResampler::new(block.rate, target)?;
                 new.push(block.samples, &mut samples)?;
                 *previous = Some((block.rate, new));
             }
+        }
+        if !go_on((samples.capacity() * size_of::<f32>()) as u64) {
+            return Err(DecodeError::Stopped);
         }
     }
     if let Some((_, resampler)) = &mut resampler {
         resampler.finish(&mut samples)?;
     }
     samples.shrink_to_fit();
-    Ok(Decoded { samples, rate: target_rate, source: decoder.info().clone() })
+    let source = decoder.info().clone();
+    Ok(Decoded { samples, rate: target.unwrap_or(source.rate), source })
 }

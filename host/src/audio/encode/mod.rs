@@ -18,19 +18,25 @@ mod wav;
 
 pub use format::{Format, UnknownFormat};
 
-use crate::audio::resample::{ResampleError, StreamResampler};
+use crate::audio::{
+    resample::{ResampleError, StreamResampler},
+    stretch::{StretchError, TimeStretcher},
+};
 
 /// Rates in Hz that a caller may ask for.
 pub const SAMPLE_RATES: std::ops::RangeInclusive<u32> = 8_000..=48_000;
 
 /// What a caller may choose; the defaults are right for speech.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct EncodeOptions {
     /// Rate of the file in Hz, within [`SAMPLE_RATES`]. `None` = the rate of the PCM. A format that doesn't have a rate
     /// (mp3, aac and opus have few) takes the next higher one that it has.
     pub sample_rate: Option<u32>,
     /// Bits per second of mp3, aac, m4a and opus. `None` = transparent for speech at that rate.
     pub bitrate: Option<u32>,
+    /// How much faster than the PCM the file is, at the same pitch, within [`SPEEDS`](crate::audio::stretch::SPEEDS).
+    /// `None` = as it is.
+    pub speed: Option<f32>,
 }
 
 /// Why PCM can't be encoded.
@@ -46,6 +52,9 @@ pub enum EncodeError {
     /// The rate of the PCM itself can't be converted.
     #[error(transparent)]
     Resample(#[from] ResampleError),
+    /// A speed that isn't possible.
+    #[error(transparent)]
+    Stretch(#[from] StretchError),
     /// The encoder was used after its end; a fault of the caller.
     #[error("the audio file is finished already")]
     Finished,
@@ -101,6 +110,7 @@ pub fn encoder(format: Format, source_rate: u32, options: &EncodeOptions) -> Res
     }
     let rate = format.codec_rate(wanted);
     let resampler = StreamResampler::new(source_rate, rate)?;
+    let stretcher = options.speed.map(|speed| TimeStretcher::new(source_rate, speed)).transpose()?;
     let bitrate = options.bitrate;
     let codec: Box<dyn Codec> = match format {
         Format::Wav => Box::new(wav::Wav::new(rate)),
@@ -112,7 +122,8 @@ pub fn encoder(format: Format, source_rate: u32, options: &EncodeOptions) -> Res
         Format::M4a => Box::new(m4a::FragmentedMp4::new(rate, bitrate)?),
     };
     let played_rate = if format == Format::Opus { opus::PLAYED_RATE } else { rate };
-    Ok(Box::new(Pipeline { format, played_rate, resampler, codec, pcm: Vec::new(), finished: false }))
+    let (stretched, pcm) = (Vec::new(), Vec::new());
+    Ok(Box::new(Pipeline { format, played_rate, stretcher, resampler, codec, stretched, pcm, finished: false }))
 }
 
 /// What a format implements: PCM at its own rate, finite and within [-1, 1], to bytes.
@@ -124,17 +135,33 @@ trait Codec: Send {
     fn finish(&mut self, out: &mut Vec<u8>) -> Result<Option<Vec<u8>>, EncodeError>;
 }
 
-/// Resample → clip → encode.
+/// Stretch → resample → clip → encode.
 struct Pipeline {
     format: Format,
     played_rate: u32,
+    stretcher: Option<TimeStretcher>,
     resampler: StreamResampler,
     codec: Box<dyn Codec>,
+    /// What comes from the stretcher, and from the resampler.
+    stretched: Vec<f32>,
     pcm: Vec<f32>,
     finished: bool,
 }
 
 impl Pipeline {
+    /// Stretches and resamples into `pcm`. The samples must be finite.
+    fn convert(&mut self, samples: &[f32]) -> Result<(), EncodeError> {
+        match &mut self.stretcher {
+            Some(stretcher) => {
+                self.stretched.clear();
+                stretcher.push(samples, &mut self.stretched);
+                self.resampler.push(&self.stretched, &mut self.pcm)?;
+            }
+            None => self.resampler.push(samples, &mut self.pcm)?,
+        }
+        Ok(())
+    }
+
     fn encode(&mut self, out: &mut Vec<u8>) -> Result<(), EncodeError> {
         for x in &mut self.pcm {
             *x = if x.is_nan() { 0.0 } else { x.clamp(-1.0, 1.0) };
@@ -158,11 +185,11 @@ impl Encoder for Pipeline {
         }
         self.pcm.clear();
         if pcm.iter().all(|x| x.is_finite()) {
-            self.resampler.push(pcm, &mut self.pcm)?;
+            self.convert(pcm)?;
         } else {
             // One NaN would spread over a whole block of the resampler.
             let finite: Vec<f32> = pcm.iter().map(|&x| if x.is_nan() { 0.0 } else { x.clamp(-1.0, 1.0) }).collect();
-            self.resampler.push(&finite, &mut self.pcm)?;
+            self.convert(&finite)?;
         }
         let mut out = Vec::new();
         self.encode(&mut out)?;
@@ -174,6 +201,11 @@ impl Encoder for Pipeline {
             return Err(EncodeError::Finished);
         }
         self.pcm.clear();
+        if let Some(stretcher) = &mut self.stretcher {
+            self.stretched.clear();
+            stretcher.finish(&mut self.stretched);
+            self.resampler.push(&self.stretched, &mut self.pcm)?;
+        }
         self.resampler.finish(&mut self.pcm)?;
         let mut tail = Vec::new();
         self.encode(&mut tail)?;

@@ -1,21 +1,26 @@
 //! Audio of a request: uploads become samples, on a thread that may take its time.
 
 use crate::{
-    audio::{
-        self,
-        decode::{DecodeError, Limits},
-    },
+    audio::decode::{DecodeError, Decoded, Limits, decode_while},
     http::{
         body::{Fields, Upload},
         error::ApiError,
     },
+    memory::{Exhausted, Memory, Reservation},
     models::OwnedClip,
+};
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
 };
 use syrinx_plugin_api::ModelCard;
 
+/// The field with the voice to imitate, and the name that the plugin sees.
+pub(crate) const PROMPT_SPEECH: &str = "prompt_speech";
+
 /// Fields with reference clips, and the name that the plugin sees.
 const CLIPS: [(&str, &str); 3] = [
-    ("prompt_speech", "prompt_speech"),
+    (PROMPT_SPEECH, PROMPT_SPEECH),
     ("emo_audio_prompt", "emo_audio_prompt"),
     ("emo_prompt_speech", "emo_audio_prompt"),
 ];
@@ -23,48 +28,115 @@ const CLIPS: [(&str, &str); 3] = [
 /// Rate in Hz of clips for a model that doesn't say what it wants.
 const CLIP_RATE: u32 = 24_000;
 
+/// Longest reference clip in seconds; models use the first half minute at most.
+const CLIP_SECONDS: f64 = 600.0;
+
 /// The names of the fields that hold clips.
 pub(crate) const CLIP_FIELDS: [&str; 3] = [CLIPS[0].0, CLIPS[1].0, CLIPS[2].0];
 
-/// Audio as a model wants it.
+/// Decoded audio, and the memory that it takes.
 pub(crate) struct Samples {
-    /// Mono, at the rate asked for.
-    pub(crate) samples: Vec<f32>,
-    /// Length of the file in seconds.
-    pub(crate) seconds: f64,
+    /// Mono samples and what the file was.
+    pub(crate) decoded: Decoded,
+    pub(crate) held: Reservation,
 }
 
-/// Decodes the file that came in `field`.
+impl AsRef<[f32]> for Samples {
+    fn as_ref(&self) -> &[f32] {
+        &self.decoded.samples
+    }
+}
+
+impl Samples {
+    /// Samples that are there already, if there is memory for them.
+    pub(crate) fn new(decoded: Decoded, memory: &Memory) -> Result<Self, Exhausted> {
+        let held = memory.reserve(size_of_val(decoded.samples.as_slice()) as u64)?;
+        Ok(Self { decoded, held })
+    }
+}
+
+/// Stops a decoding when the request that wants it is gone.
+struct Wanted(Arc<AtomicBool>);
+
+impl Drop for Wanted {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::Relaxed);
+    }
+}
+
+/// Decodes the file that came in `field`, at its own rate if `rate` is none.
 ///
 /// # Errors
-/// 400 when it is no usable audio.
-pub(crate) async fn decode(field: &'static str, upload: Upload, rate: u32, longest: f64) -> Result<Samples, ApiError> {
+/// 400 when it is no usable audio, 503 when there is no memory for it.
+pub(crate) async fn decode(
+    field: &'static str,
+    upload: Upload,
+    rate: Option<u32>,
+    longest: f64,
+    memory: &Memory,
+) -> Result<Samples, ApiError> {
     let limits = Limits { max_seconds: longest, ..Limits::default() };
-    let decoded = tokio::task::spawn_blocking(move || audio::decode(upload.data, rate, &limits))
+    let mut held = memory.reserve(0)?;
+    let wanted = Wanted(Arc::new(AtomicBool::new(true)));
+    let still_wanted = wanted.0.clone();
+    let work = move || -> Result<Samples, ApiError> {
+        let mut exhausted = Ok(());
+        let outcome = decode_while(upload.data.clone(), rate, &limits, |bytes| {
+            exhausted = held.resize(bytes);
+            exhausted.is_ok() && still_wanted.load(Ordering::Relaxed)
+        });
+        // The file goes first, so that its memory is free for the next one.
+        drop(upload);
+        exhausted.map_err(|error: Exhausted| ApiError::from(error))?;
+        let decoded = outcome.map_err(|error| unusable(field, &error))?;
+        held.resize(size_of_val(decoded.samples.as_slice()) as u64)?;
+        Ok(Samples { decoded, held })
+    };
+    let samples = tokio::task::spawn_blocking(work)
         .await
-        .map_err(|cause| ApiError::internal(format!("decoding {field}: {cause}")))?
-        .map_err(|error| unusable(field, &error))?;
-    if decoded.source.truncated {
-        tracing::info!(field, seconds = decoded.source.seconds, "a file is cut short; using what there is");
+        .map_err(|cause| ApiError::internal(format!("decoding {field}: {cause}")))??;
+    drop(wanted);
+    let source = &samples.decoded.source;
+    if source.truncated {
+        tracing::info!(field, seconds = source.seconds, "a file is cut short; using what there is");
     }
-    Ok(Samples { samples: decoded.samples, seconds: decoded.source.seconds })
+    Ok(samples)
+}
+
+/// The reference clips of a request, and the memory that they take.
+#[derive(Default)]
+pub(crate) struct Clips {
+    pub(crate) clips: Vec<OwnedClip>,
+    pub(crate) held: Vec<Reservation>,
+}
+
+impl Clips {
+    /// Adds a clip under the name that the plugin sees.
+    pub(crate) fn add(&mut self, name: &str, samples: Samples) {
+        let Samples { decoded, held } = samples;
+        self.clips.push(OwnedClip { name: name.to_owned(), samples: decoded.samples, sample_rate: decoded.rate });
+        self.held.push(held);
+    }
+}
+
+/// Rate in Hz that a model wants clips at.
+pub(crate) fn clip_rate(card: &ModelCard) -> u32 {
+    card.clip_sample_rate.or(card.output_sample_rate).unwrap_or(CLIP_RATE)
 }
 
 /// Decodes every reference clip of a request.
 ///
 /// # Errors
-/// 400 when one is no usable audio.
-pub(crate) async fn references(fields: &Fields, card: &ModelCard, longest: f64) -> Result<Vec<OwnedClip>, ApiError> {
-    let sample_rate = card.clip_sample_rate.or(card.output_sample_rate).unwrap_or(CLIP_RATE);
-    let mut clips: Vec<OwnedClip> = Vec::new();
+/// 400 when one is no usable audio, 503 when there is no memory for it.
+pub(crate) async fn references(fields: &Fields, card: &ModelCard, memory: &Memory) -> Result<Clips, ApiError> {
+    let mut all = Clips::default();
     for (field, name) in CLIPS {
         let Some(upload) = fields.file(field)? else { continue };
-        if clips.iter().all(|clip| clip.name != name) {
-            let Samples { samples, .. } = decode(field, upload, sample_rate, longest).await?;
-            clips.push(OwnedClip { name: name.to_owned(), samples, sample_rate });
+        if all.clips.iter().all(|clip| clip.name != name) {
+            all.add(name, decode(field, upload, Some(clip_rate(card)), CLIP_SECONDS, memory).await?);
         }
     }
-    Ok(clips)
+    Ok(all)
 }
 
 /// 400, or 500 when it isn't the file's fault.

@@ -39,18 +39,26 @@ pub(crate) fn name(code: &str) -> &str {
     NAMES.iter().find(|(known, _)| *known == code).map_or(code, |(_, name)| name)
 }
 
-/// The one of `languages` (a model's codes) that a caller means. None: nothing to choose, or `auto`.
+/// The one of `languages` (a model's codes) that a caller means in `field`. None: nothing to choose, or `auto`.
 ///
 /// # Errors
-/// 400 when the model doesn't know it.
-pub(crate) fn resolve(given: &str, languages: &[String]) -> Result<Option<String>, ApiError> {
+/// 400 when the model doesn't know it, or nobody does.
+pub(crate) fn resolve(field: &'static str, given: &str, languages: &[String]) -> Result<Option<String>, ApiError> {
     let wanted = given.trim().to_lowercase().replace('_', "-");
-    if wanted == "auto" || languages.is_empty() {
+    if wanted == "auto" {
         return Ok(None);
     }
     let of_name = NAMES.iter().find(|(_, name)| *name == wanted).map(|(code, _)| *code);
     let of_other = ALSO.iter().find(|(other, _)| *other == wanted).map(|(_, code)| *code);
     let without_region = wanted.split('-').next();
+    if languages.is_empty() {
+        let is_code = NAMES.iter().any(|(code, _)| Some(*code) == without_region);
+        if is_code || of_name.is_some() || of_other.is_some() {
+            return Ok(None);
+        }
+        let message = format!("unknown language \"{}\"; send an ISO 639 code, such as en", clip(given));
+        return Err(ApiError::invalid(field, message));
+    }
     [Some(wanted.as_str()), of_name, of_other, without_region]
         .into_iter()
         .flatten()
@@ -58,7 +66,7 @@ pub(crate) fn resolve(given: &str, languages: &[String]) -> Result<Option<String
         .map(|language| Some(language.clone()))
         .ok_or_else(|| {
             let message = format!("unknown language \"{}\"; this model knows {}", clip(given), languages.join(", "));
-            ApiError::invalid("language", message)
+            ApiError::invalid(field, message)
         })
 }
 
@@ -80,12 +88,15 @@ mod tests {
             ("cantonese", "yue"),
             ("jv", "jw"),
         ] {
-            assert_eq!(resolve(given, &known).unwrap().as_deref(), Some(code), "{given}");
+            assert_eq!(resolve("language", given, &known).unwrap().as_deref(), Some(code), "{given}");
         }
-        assert_eq!(resolve("auto", &known).unwrap(), None);
-        assert_eq!(resolve("en", &[]).unwrap(), None);
+        assert_eq!(resolve("language", "auto", &known).unwrap(), None);
+        for given in ["en", "zh-CN", "Mandarin", "auto"] {
+            assert_eq!(resolve("language", given, &[]).unwrap(), None, "{given}");
+        }
+        assert!(resolve("language", "klingon", &[]).is_err());
         for given in ["xx", "french", "klingon", "e"] {
-            assert!(resolve(given, &known).is_err(), "{given}");
+            assert!(resolve("language", given, &known).is_err(), "{given}");
         }
     }
 

@@ -1,9 +1,14 @@
 //! `/v1/audio/…`: speech to text, text to speech, voices.
 
+mod chunking;
 mod clips;
+mod description;
 mod formats;
+mod known_speakers;
 mod language;
 mod parameters;
+mod saved_voices;
+mod speakers;
 mod speaking;
 mod speech;
 mod speech_request;
@@ -16,17 +21,17 @@ mod voices;
 
 use super::{body::Fields, error::ApiError};
 use crate::{models::Running, server::App};
-use axum::routing::{get, post};
 use std::sync::Arc;
 use syrinx_plugin_api::{Ability, ModelCard};
-use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::{router::OpenApiRouter, routes};
 
 pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::new()
-        .route("/v1/audio/transcriptions", post(transcriptions::transcriptions))
-        .route("/v1/audio/translations", post(translations::translations))
-        .route("/v1/audio/speech", post(speech::speech))
-        .route("/v1/audio/voices", get(voices::list))
+        .routes(routes!(transcriptions::transcriptions))
+        .routes(routes!(translations::translations))
+        .routes(routes!(speech::speech))
+        .routes(routes!(voices::list, saved_voices::create))
+        .routes(routes!(saved_voices::delete))
 }
 
 /// The running model that a request names, if it can do what the route is for.

@@ -3,6 +3,7 @@
 use crate::{
     audio::encode::{EncodeError, Encoder, WholeFile},
     http::error::ApiError,
+    memory::Reservation,
     metrics,
     models::{Events, SpeechOutput},
 };
@@ -17,14 +18,23 @@ pub(super) struct Speaking {
     encoder: Option<Box<dyn Encoder>>,
     /// Samples so far.
     samples: u64,
-    /// Their rate in Hz.
-    rate: u32,
+    /// How many of them make a second of the file.
+    samples_per_second: f64,
+    /// Memory of the clips that the job has.
+    _held: Vec<Reservation>,
 }
 
 impl Speaking {
-    /// A job of the model `uid` that makes samples at `rate` Hz.
-    pub(super) fn new(uid: &str, events: Events<SpeechOutput>, encoder: Box<dyn Encoder>, rate: u32) -> Self {
-        Self { uid: uid.to_owned(), events, encoder: Some(encoder), samples: 0, rate }
+    /// A job of the model `uid`, of whose samples `samples_per_second` make a second of the file. Keeps the memory that
+    /// is `held` for the job.
+    pub(super) fn new(
+        uid: &str,
+        events: Events<SpeechOutput>,
+        encoder: Box<dyn Encoder>,
+        samples_per_second: f64,
+        held: Vec<Reservation>,
+    ) -> Self {
+        Self { uid: uid.to_owned(), events, encoder: Some(encoder), samples: 0, samples_per_second, _held: held }
     }
 
     /// The next samples; none at the end of the job.
@@ -33,7 +43,7 @@ impl Speaking {
             match output? {
                 SpeechOutput::Pcm(samples) => {
                     self.samples += samples.len() as u64;
-                    metrics::audio_out(&self.uid, samples.len() as f64 / f64::from(self.rate));
+                    metrics::audio_out(&self.uid, samples.len() as f64 / self.samples_per_second);
                     return Ok(Some(samples));
                 }
                 SpeechOutput::Event(SpeechEvent::Warning { message }) => tracing::warn!(uid = self.uid, "{message}"),
@@ -80,7 +90,7 @@ impl Speaking {
 
     /// Seconds spoken so far.
     pub(super) fn seconds(&self) -> f64 {
-        self.samples as f64 / f64::from(self.rate)
+        self.samples as f64 / self.samples_per_second
     }
 }
 

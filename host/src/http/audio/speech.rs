@@ -1,7 +1,9 @@
 //! `POST /v1/audio/speech`.
 
 use super::{
-    clips, find_model,
+    clips::{self, PROMPT_SPEECH, clip_rate},
+    description::{AudioFile, SpeechRequestBody},
+    find_model, saved_voices,
     speaking::Speaking,
     speech_request::{Delivery, SpeechRequest},
 };
@@ -23,6 +25,7 @@ use futures_util::{Stream, stream};
 use serde::Serialize;
 use std::{convert::Infallible, io, sync::Arc, time::Instant};
 use syrinx_plugin_api::Ability;
+use utoipa::ToSchema;
 
 /// Tells the rate; for pcm nothing else does.
 const X_SAMPLE_RATE: HeaderName = HeaderName::from_static("x-sample-rate");
@@ -30,20 +33,65 @@ const X_SAMPLE_RATE: HeaderName = HeaderName::from_static("x-sample-rate");
 /// Rate in Hz of models that don't say theirs.
 const OUTPUT_RATE: u32 = 24_000;
 
-/// Request → job → encoder → response.
+/// What an event of `text/event-stream` can be.
+#[derive(Serialize, ToSchema)]
+#[serde(untagged)]
+#[schema(as = SpeechEvent)]
+#[expect(dead_code, reason = "for the description of the API")]
+pub(crate) enum AnyEvent {
+    /// The next bytes of the file.
+    Delta(SpeechDelta),
+    /// The end.
+    Done(SpeechDone),
+}
+
+/// Speaks a text
+///
+/// With cURL: `curl localhost:9997/v1/audio/speech --json '{"model": "Kokoro-82M", "input": "Hello there.", "voice":
+/// "alloy"}' -o hello.mp3`
+#[utoipa::path(
+    post,
+    path = "/v1/audio/speech",
+    tag = "audio",
+    request_body(
+        description = "JSON with recordings as base64 text, or a form with recordings as files.",
+        content((SpeechRequestBody = "application/json"), (SpeechRequestBody = "multipart/form-data")),
+    ),
+    responses((
+        status = 200,
+        description = "One audio file in the format asked for: whole, or with `stream` as it is made, or with \
+            `stream_format` sse as server-sent events.",
+        headers(("x-sample-rate" = u32, description = "Rate of the file in Hz.")),
+        content(
+            (AudioFile = "audio/mpeg"),
+            (AudioFile = "audio/wav"),
+            (AudioFile = "audio/ogg"),
+            (AudioFile = "audio/aac"),
+            (AudioFile = "audio/flac"),
+            (AudioFile = "audio/mp4"),
+            (AudioFile = "audio/pcm"),
+            (AnyEvent = "text/event-stream"),
+        ),
+    )),
+)]
 pub(crate) async fn speech(State(app): State<Arc<App>>, fields: Fields) -> Result<Response, ApiError> {
     let begun = Instant::now();
     let (running, card) = find_model(&app, &fields, Ability::Speak)?;
-    let limits = &app.config.limits;
-    let request = SpeechRequest::parse(fields, &running, &card, limits)?;
-    let clips = clips::references(&request.fields, &card, limits.audio_seconds).await?;
+    let request = SpeechRequest::parse(fields, &running, &card, &app.config.limits, &app.voices)?;
+    let mut clips = clips::references(&request.fields, &card, &app.memory).await?;
+    // What the clips came in isn't needed any more.
+    drop(request.fields);
+    if let Some(voice) = request.saved_voice {
+        clips.add(PROMPT_SPEECH, saved_voices::sample(&app, voice, clip_rate(&card)).await?);
+    }
     let rate = card.output_sample_rate.unwrap_or(OUTPUT_RATE);
     let encoder = encoder(request.format, rate, &request.encoding).map_err(ApiError::internal)?;
     let headers =
         [(header::CONTENT_TYPE, encoder.content_type().to_owned()), (X_SAMPLE_RATE, encoder.sample_rate().to_string())];
     let characters = request.settings.text.chars().count();
-    let events = running.synthesize(request.settings, clips).await?;
-    let mut speaking = Speaking::new(running.uid(), events, encoder, rate);
+    let samples_per_second = f64::from(rate) * f64::from(request.encoding.speed.unwrap_or(1.0));
+    let events = running.synthesize(request.settings, clips.clips).await?;
+    let mut speaking = Speaking::new(running.uid(), events, encoder, samples_per_second, clips.held);
     if request.delivery == Delivery::Whole {
         return Ok((headers, speaking.whole().await?).into_response());
     }
@@ -71,29 +119,34 @@ fn chunks(first: Option<Bytes>, speaking: Speaking) -> impl Stream<Item = io::Re
     })
 }
 
-/// `speech.audio.delta`
-#[derive(Serialize)]
-struct Delta {
+/// `speech.audio.delta`: the next bytes of the file.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct SpeechDelta {
+    /// `speech.audio.delta`
+    #[schema(example = "speech.audio.delta")]
     r#type: &'static str,
+    /// Base64.
     audio: String,
 }
 
-/// `speech.audio.done`
-#[derive(Serialize)]
-struct Done {
+/// `speech.audio.done`: the end.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct SpeechDone {
+    /// `speech.audio.done`
+    #[schema(example = "speech.audio.done")]
     r#type: &'static str,
-    usage: Usage,
+    usage: SpeechUsage,
 }
 
 /// Models here have no tokens in common; these are estimates for clients that want numbers.
-#[derive(Serialize)]
-struct Usage {
+#[derive(Serialize, ToSchema)]
+pub(crate) struct SpeechUsage {
     input_tokens: u64,
     output_tokens: u64,
     total_tokens: u64,
 }
 
-impl Usage {
+impl SpeechUsage {
     fn estimate(characters: usize, seconds: f64) -> Self {
         const CHARACTERS_PER_TOKEN: usize = 4; // of English text in OpenAI's tokenizers, roughly
         const TOKENS_PER_SECOND: f64 = 20.0; // ours
@@ -117,11 +170,14 @@ fn events_of(
         };
         let (event, state) = match next {
             Ok(Some(bytes)) => {
-                let delta = Delta { r#type: "speech.audio.delta", audio: STANDARD.encode(&bytes) };
+                let delta = SpeechDelta { r#type: "speech.audio.delta", audio: STANDARD.encode(&bytes) };
                 (sse::event(delta.r#type, &delta), Some((None, speaking)))
             }
             Ok(None) => {
-                let done = Done { r#type: "speech.audio.done", usage: Usage::estimate(characters, speaking.seconds()) };
+                let done = SpeechDone {
+                    r#type: "speech.audio.done",
+                    usage: SpeechUsage::estimate(characters, speaking.seconds()),
+                };
                 (sse::event(done.r#type, &done), None)
             }
             Err(error) => (sse::error(&error), None),

@@ -1,12 +1,19 @@
 //! What a caller wants spoken, and how: the end of all dialects.
 
-use super::{clips::CLIP_FIELDS, parameters, voice};
+use super::{
+    clips::{CLIP_FIELDS, PROMPT_SPEECH},
+    parameters,
+    voice::{self, Choice},
+};
 use crate::{
     audio::encode::{EncodeOptions, Format, SAMPLE_RATES},
     config::Limits,
     http::{body::Fields, error::ApiError},
     models::Running,
+    voices::{SavedVoice, Voices},
 };
+use serde_json::Value;
+use std::sync::Arc;
 use syrinx_plugin_api::{ModelCard, SpeechSettings};
 
 /// Fields that the route understands itself; with [`CLIP_FIELDS`], all others are family parameters.
@@ -28,6 +35,10 @@ const OWN: [&str; 12] = [
 /// Slowest and fastest speech, as in OpenAI's contract.
 const SPEEDS: std::ops::RangeInclusive<f64> = 0.25..=4.0;
 
+/// The parameter for what is said in `prompt_speech`, and Fish Audio's other name for it.
+const PROMPT_TEXT: &str = "prompt_text";
+const REFERENCE_TEXT: &str = "reference_text";
+
 /// How the answer is sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Delivery {
@@ -45,9 +56,11 @@ pub(crate) struct SpeechRequest {
     pub(crate) settings: SpeechSettings,
     /// Fields, for the clips in them.
     pub(crate) fields: Fields,
+    /// The voice to imitate, when it is a saved one and the request brings no clip of its own.
+    pub(crate) saved_voice: Option<Arc<SavedVoice>>,
     /// Format of the file.
     pub(crate) format: Format,
-    /// Rate of the file.
+    /// Rate of the file, and its speed where the model can't change it.
     pub(crate) encoding: EncodeOptions,
     /// How it is sent.
     pub(crate) delivery: Delivery,
@@ -63,6 +76,7 @@ impl SpeechRequest {
         running: &Running,
         card: &ModelCard,
         limits: &Limits,
+        saved: &Voices,
     ) -> Result<Self, ApiError> {
         fields.unpack_kwargs()?;
         let text = input(&fields, limits)?;
@@ -71,18 +85,33 @@ impl SpeechRequest {
                 ApiError::invalid("response_format", error.to_string())
             })
         })?;
-        let voice = match fields.parameter("voice") {
-            Some(value) => voice::from_json(&value)?.map(|name| voice::resolve(&name, card)).transpose()?,
-            None => None,
+        let choice = match fields.last_parameter("voice").map(|value| voice::from_json(&value)).transpose()?.flatten() {
+            Some(name) => voice::resolve(&name, card, saved)?,
+            None => Choice::Default,
         };
-        let speed = speed(&fields, card)?;
-        let encoding = EncodeOptions { sample_rate: sample_rate(&fields)?, ..EncodeOptions::default() };
+        let speed = speed(&fields)?;
+        // What the model can't do is done to its samples.
+        let (speed, stretch) = if card.applies_speed || speed == 1.0 { (speed, None) } else { (1.0, Some(speed)) };
+        let encoding = EncodeOptions { sample_rate: sample_rate(&fields)?, speed: stretch, ..EncodeOptions::default() };
         let delivery = delivery(&fields)?;
         let instructions = fields.text("instructions")?;
         let own: Vec<&str> = OWN.into_iter().chain(CLIP_FIELDS).collect();
-        let parameters = parameters::collect(&fields, &own, running, card)?;
+        let mut parameters = parameters::collect(&fields, &own, running, card)?;
+        let (voice, saved_voice) = match choice {
+            Choice::Default => (None, None),
+            Choice::Own(voice) => (Some(voice), None),
+            // A clip in the request is the more explicit wish.
+            Choice::Saved(_) if fields.has(PROMPT_SPEECH) => (None, None),
+            Choice::Saved(saved) => (None, Some(saved)),
+        };
+        if let Some(text) = saved_voice.as_ref().and_then(|saved| saved.prompt_text.as_deref())
+            && parameters::property(card, PROMPT_TEXT).is_some()
+            && ![PROMPT_TEXT, REFERENCE_TEXT].iter().any(|field| fields.has(field))
+        {
+            parameters.insert(PROMPT_TEXT.to_owned(), Value::from(text));
+        }
         let settings = SpeechSettings { text, voice, speed, instructions, parameters };
-        Ok(Self { settings, fields, format, encoding, delivery })
+        Ok(Self { settings, fields, saved_voice, format, encoding, delivery })
     }
 }
 
@@ -101,14 +130,11 @@ fn input(fields: &Fields, limits: &Limits) -> Result<String, ApiError> {
     Ok(text.into_owned())
 }
 
-fn speed(fields: &Fields, card: &ModelCard) -> Result<f32, ApiError> {
+fn speed(fields: &Fields) -> Result<f32, ApiError> {
     let speed = fields.number("speed")?.unwrap_or(1.0);
     if !SPEEDS.contains(&speed) {
         let message = format!("`speed` is {speed}, but must be between {} and {}", SPEEDS.start(), SPEEDS.end());
         return Err(ApiError::invalid("speed", message));
-    }
-    if speed != 1.0 && !card.applies_speed {
-        return Err(ApiError::invalid("speed", "a speed other than 1 is not supported by this model"));
     }
     Ok(speed as f32)
 }

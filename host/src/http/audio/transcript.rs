@@ -1,5 +1,7 @@
 //! A transcript as it grows, and as it is in the end.
 
+use super::speakers::Speakers;
+use crate::http::in_flight;
 use syrinx_plugin_api::{Segment, Task, TokenLogprob, TranscriptEvent, Word};
 
 /// Everything that a response format may want to show.
@@ -26,6 +28,9 @@ pub(crate) struct Growing {
     transcript: Transcript,
     /// White space at the end so far: it belongs to the text only when more follows.
     pending_space: String,
+    speakers: Speakers,
+    /// Whether every segment gets a speaker.
+    diarized: bool,
 }
 
 impl Growing {
@@ -39,7 +44,15 @@ impl Growing {
             logprobs: logprobs.then(Vec::new),
             ..Transcript::default()
         };
-        Self { transcript, pending_space: String::new() }
+        Self { transcript, ..Self::default() }
+    }
+
+    /// Names a speaker for every segment; `known` are names that the caller gave.
+    #[must_use]
+    pub(crate) fn diarized(mut self, known: Vec<String>) -> Self {
+        self.speakers = Speakers::new(known);
+        self.diarized = true;
+        self
     }
 
     /// Takes an event; gives the text that it adds, if any.
@@ -67,6 +80,9 @@ impl Growing {
         segment.id = self.transcript.segments.len();
         segment.start = within(segment.start, earliest, duration);
         segment.end = within(segment.end, segment.start, duration);
+        if self.diarized || segment.speaker.is_some() {
+            segment.speaker = Some(self.speakers.label(segment.speaker.as_deref()));
+        }
         if let Some(words) = segment.words.take() {
             let all = self.transcript.words.get_or_insert_default();
             for word in words {
@@ -79,6 +95,7 @@ impl Growing {
                 }
             }
         }
+        in_flight::reached(segment.end / duration);
         let delta = self.join(&segment.text);
         self.transcript.segments.push(segment);
         delta

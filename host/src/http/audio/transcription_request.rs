@@ -1,12 +1,15 @@
 //! What a caller wants transcribed, and how: the end of all dialects.
 
-use super::{formats::TranscriptFormat, language, parameters};
+use super::{
+    chunking, formats::TranscriptFormat, known_speakers::KnownSpeakers, language, parameters, parameters::property,
+};
 use crate::{
     http::{
         body::{Fields, Upload},
         error::{ApiError, clip},
     },
     models::Running,
+    schema,
 };
 use serde_json::Value;
 use syrinx_plugin_api::{Granularity, ModelCard, Object, Task, TranscribeSettings};
@@ -48,6 +51,8 @@ pub(crate) struct TranscriptionRequest {
     pub(crate) words: bool,
     /// Whether log probabilities are shown.
     pub(crate) logprobs: bool,
+    /// People to find in a diarized transcript.
+    pub(crate) known_speakers: KnownSpeakers,
     /// Whether plain text formats are sent as JSON: the caller sent `kwargs`, so it is Xinference's client, which parses
     /// every answer.
     pub(crate) texts_as_json: bool,
@@ -63,7 +68,7 @@ impl TranscriptionRequest {
         let format = fields
             .text("response_format")?
             .map_or(Ok(TranscriptFormat::default()), |name| TranscriptFormat::parse(&name))?;
-        if format == TranscriptFormat::DiarizedJson {
+        if format == TranscriptFormat::DiarizedJson && !card.diarizes {
             return Err(ApiError::invalid(
                 "response_format",
                 "this model does not tell speakers apart, so there is no diarized_json",
@@ -73,26 +78,32 @@ impl TranscriptionRequest {
         if stream && !format.streams() {
             return Err(ApiError::invalid(
                 "response_format",
-                "only json and text can be streamed; leave `stream` out for this format",
+                "only json, text and diarized_json can be streamed; leave `stream` out for this format",
             ));
         }
-        let language = fields.text("language")?.map_or(Ok(None), |given| language::resolve(&given, &card.languages))?;
+        let language = fields
+            .text("language")?
+            .map_or(Ok(None), |given| language::resolve("language", &given, &card.languages))?;
         let granularities = granularities(&fields, format, card)?;
-        let temperature = temperature(&fields)?;
+        let temperature = temperature(&fields, card)?;
         let prompt = fields.text("prompt")?;
         let logprobs = logprobs(&fields, card)?;
-        fields.object_or_word("chunking_strategy", "auto")?;
+        let known_speakers = KnownSpeakers::parse(&fields)?;
         let mut parameters = parameters::collect(&fields, &OWN, running, card)?;
         if logprobs {
             parameters.insert("logprobs".to_owned(), Value::Bool(true));
         }
         hints(&fields, card, &mut parameters)?;
+        chunking::collect(&fields, card, &mut parameters)?;
+        if !known_speakers.names.is_empty() && property(card, "known_speaker_names").is_some() {
+            parameters.insert("known_speaker_names".to_owned(), Value::from(known_speakers.names.clone()));
+        }
         let file = fields.file("file")?.ok_or_else(|| {
             ApiError::invalid("file", "`file` is required: the audio, as a file of a form or as base64 text in JSON")
         })?;
         let words = granularities.contains(&Granularity::Word);
         let settings = TranscribeSettings { task, language, prompt, temperature, granularities, parameters };
-        Ok(Self { file, settings, format, stream, words, logprobs, texts_as_json })
+        Ok(Self { file, settings, format, stream, words, logprobs, known_speakers, texts_as_json })
     }
 }
 
@@ -123,26 +134,33 @@ fn granularities(fields: &Fields, format: TranscriptFormat, card: &ModelCard) ->
 fn hints(fields: &Fields, card: &ModelCard, parameters: &mut Object) -> Result<(), ApiError> {
     let keywords = fields.list("keywords")?;
     if !keywords.is_empty() {
-        if has_parameter(card, "keywords") {
+        if property(card, "keywords").is_some() {
             parameters.insert("keywords".to_owned(), Value::from(keywords));
-        } else if has_parameter(card, "hotword") && !parameters.contains_key("hotword") {
+        } else if property(card, "hotword").is_some() && !parameters.contains_key("hotword") {
             parameters.insert("hotword".to_owned(), Value::from(keywords.join(" ")));
         }
     }
     let languages = fields.list("languages")?;
-    let languages = languages.iter().map(|given| language::resolve(given, &card.languages));
+    let languages = languages.iter().map(|given| language::resolve("languages", given, &card.languages));
     let languages: Vec<String> = languages.filter_map(Result::transpose).collect::<Result<_, _>>()?;
-    if !languages.is_empty() && has_parameter(card, "languages") {
+    if !languages.is_empty() && property(card, "languages").is_some() {
         parameters.insert("languages".to_owned(), Value::from(languages));
     }
     Ok(())
 }
 
-fn temperature(fields: &Fields) -> Result<f32, ApiError> {
+/// The temperature. A model whose schema has a parameter of that name says there what it takes: a family without sampling
+/// allows 0 only (`{"enum": [0]}`).
+fn temperature(fields: &Fields, card: &ModelCard) -> Result<f32, ApiError> {
     let temperature = fields.number("temperature")?.unwrap_or(0.0);
     if !(0.0..=HOTTEST).contains(&temperature) {
         let message = format!("`temperature` is {temperature}, but must be between 0 and {HOTTEST}");
         return Err(ApiError::invalid("temperature", message));
+    }
+    let given = [("temperature".to_owned(), Value::from(temperature))].into_iter().collect();
+    if property(card, "temperature").is_some() {
+        schema::check(&card.parameters, &given)
+            .map_err(|mismatch| ApiError::invalid("temperature", mismatch.to_string()))?;
     }
     Ok(temperature as f32)
 }
@@ -159,12 +177,8 @@ fn logprobs(fields: &Fields, card: &ModelCard) -> Result<bool, ApiError> {
         }
         wanted = true;
     }
-    if wanted && !has_parameter(card, "logprobs") {
+    if wanted && property(card, "logprobs").is_none() {
         return Err(ApiError::invalid("include", "this model does not give logprobs"));
     }
     Ok(wanted)
-}
-
-fn has_parameter(card: &ModelCard, name: &str) -> bool {
-    card.parameters.get("properties").and_then(Value::as_object).is_some_and(|properties| properties.contains_key(name))
 }

@@ -1,28 +1,90 @@
 //! `POST /v1/audio/transcriptions`, and what translations share with it.
 
 use super::{
-    clips::{self, Samples},
+    clips,
+    description::{TranscriptionForm, TranscriptionJson},
     find_model,
-    formats::{self, Usage},
+    formats::{
+        self, TranscriptFormat, Usage,
+        diarized_json::{self, DiarizedSegment, DiarizedTranscript},
+        json::{Language, Logprob, PlainTranscript, languages, logprobs},
+        verbose_json::VerboseTranscript,
+    },
     transcript::{Growing, Transcript},
     transcription_request::TranscriptionRequest,
 };
 use crate::{
     http::{body::Fields, error::ApiError, sse},
+    memory::Reservation,
     metrics,
     models::Events,
     server::App,
 };
 use axum::{extract::State, response::Response};
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use futures_util::stream;
 use serde::Serialize;
 use std::{convert::Infallible, sync::Arc, time::Instant};
-use syrinx_plugin_api::{Ability, Task, TokenLogprob, TranscriptEvent};
+use syrinx_plugin_api::{Ability, Task, TranscriptEvent};
+use utoipa::ToSchema;
 
 /// Rate in Hz of models that don't say what they want.
 const INPUT_RATE: u32 = 16_000;
 
+/// What `application/json` can be.
+#[derive(Serialize, ToSchema)]
+#[serde(untagged)]
+#[schema(as = TranscriptBody)]
+#[expect(dead_code, reason = "for the description of the API")]
+pub(crate) enum AnyTranscript<'a> {
+    /// json
+    Plain(PlainTranscript<'a>),
+    /// verbose_json
+    Verbose(VerboseTranscript<'a>),
+    /// diarized_json
+    Diarized(DiarizedTranscript<'a>),
+    /// text, srt and vtt for Xinference's client
+    Text(String),
+}
+
+/// What an event of `text/event-stream` can be.
+#[derive(Serialize, ToSchema)]
+#[serde(untagged)]
+#[schema(as = TranscriptEvent)]
+#[expect(dead_code, reason = "for the description of the API")]
+pub(crate) enum AnyEvent<'a> {
+    /// Text that is new.
+    Delta(TranscriptDelta<'a>),
+    /// With diarized_json, a segment that is complete.
+    Segment(DiarizedSegment<'a>),
+    /// The end.
+    Done(TranscriptDone<'a>),
+}
+
+/// Writes down what is said
+///
+/// With cURL: `curl localhost:9997/v1/audio/transcriptions -F model=whisper-base -F file=@speech.mp3 -F response_format=srt`
+#[utoipa::path(
+    post,
+    path = "/v1/audio/transcriptions",
+    tag = "audio",
+    request_body(
+        description = "A form with the audio as a file, or JSON with it as base64 text.",
+        content((TranscriptionForm = "multipart/form-data"), (TranscriptionJson = "application/json")),
+    ),
+    responses((
+        status = 200,
+        description = "The transcript in the format asked for. With `stream`: server-sent events \
+            (`transcript.text.delta`, with diarized_json also `transcript.text.segment`, at the end `transcript.text.done`). \
+            When the request has a field `kwargs`, as Xinference's client sends it, text, srt and vtt are one JSON string.",
+        content(
+            (AnyTranscript<'static> = "application/json"),
+            (String = "text/plain"),
+            (String = "text/vtt"),
+            (AnyEvent<'static> = "text/event-stream"),
+        ),
+    )),
+)]
 pub(crate) async fn transcriptions(State(app): State<Arc<App>>, fields: Fields) -> Result<Response, ApiError> {
     transcribe(&app, fields, Task::Transcribe).await
 }
@@ -34,14 +96,22 @@ pub(super) async fn transcribe(app: &App, fields: Fields, task: Task) -> Result<
     let (running, card) = find_model(app, &fields, ability)?;
     let request = TranscriptionRequest::parse(fields, task, &running, &card)?;
     let rate = card.input_sample_rate.unwrap_or(INPUT_RATE);
-    let Samples { samples, seconds } =
-        clips::decode("file", request.file, rate, app.config.limits.audio_seconds).await?;
+    let longest = app.config.limits.audio_seconds;
+    let known_names = request.known_speakers.names.clone();
+    let (known_speakers, held) = request.known_speakers.decode(rate, &app.memory).await?;
+    let samples = clips::decode("file", request.file, Some(rate), longest, &app.memory).await?;
+    let seconds = samples.decoded.source.seconds;
     metrics::audio_in(running.uid(), seconds);
-    let events = running.transcribe(request.settings, samples).await?;
-    let growing = Growing::new(task, seconds, request.words, request.logprobs);
+    let events = running.transcribe(request.settings, samples, known_speakers).await?;
+    let mut growing = Growing::new(task, seconds, request.words, request.logprobs);
+    if card.diarizes {
+        growing = growing.diarized(known_names);
+    }
     if request.stream {
+        let diarized = request.format == TranscriptFormat::DiarizedJson;
+        let streaming = Streaming { events, growing, sent: 0, diarized, _held: held };
         let uid = running.uid().to_owned();
-        return Ok(sse::response(stream(events, growing, move || metrics::first_byte(&uid, begun.elapsed())).await?));
+        return Ok(sse::response(stream(streaming, move || metrics::first_byte(&uid, begun.elapsed())).await?));
     }
     let transcript = whole(events, growing).await?;
     Ok(formats::render(&transcript, request.format, request.texts_as_json))
@@ -55,22 +125,33 @@ async fn whole(mut events: Events<TranscriptEvent>, mut growing: Growing) -> Res
     Ok(growing.finish())
 }
 
-/// `transcript.text.delta`
-#[derive(Serialize)]
-struct Delta<'a> {
+/// `transcript.text.delta`: text that is new.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct TranscriptDelta<'a> {
+    /// `transcript.text.delta`
+    #[schema(example = "transcript.text.delta")]
     r#type: &'static str,
     delta: &'a str,
+    /// With diarized_json: the segment that it belongs to.
     #[serde(skip_serializing_if = "Option::is_none")]
-    logprobs: Option<&'a [TokenLogprob]>,
+    segment_id: Option<String>,
+    /// When asked for by `include[]`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    logprobs: Option<Vec<Logprob<'a>>>,
 }
 
-/// `transcript.text.done`
-#[derive(Serialize)]
-struct Done<'a> {
+/// `transcript.text.done`: all of it.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct TranscriptDone<'a> {
+    /// `transcript.text.done`
+    #[schema(example = "transcript.text.done")]
     r#type: &'static str,
+    /// The deltas, one after the other.
     text: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
-    logprobs: Option<&'a [TokenLogprob]>,
+    languages: Option<Vec<Language<'a>>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    logprobs: Option<Vec<Logprob<'a>>>,
     usage: Usage,
 }
 
@@ -80,21 +161,31 @@ struct Streaming {
     growing: Growing,
     /// Log probabilities that have been sent.
     sent: usize,
+    /// Whether segments are sent beside the text.
+    diarized: bool,
+    /// Memory of the recordings that the job has.
+    _held: Vec<Reservation>,
 }
 
 impl Streaming {
-    /// The next delta; none at the end of the job.
+    /// The next delta, and the segment that it completes; none at the end of the job.
     async fn delta(&mut self) -> Result<Option<Bytes>, ApiError> {
         while let Some(event) = self.events.next().await {
             let Some(delta) = self.growing.push(event?) else { continue };
-            let logprobs = self.growing.so_far().logprobs.as_deref();
-            let fresh = logprobs.map(|all| &all[self.sent..]);
-            let event = sse::event(
-                "transcript.text.delta",
-                &Delta { r#type: "transcript.text.delta", delta: &delta, logprobs: fresh },
-            );
-            self.sent = logprobs.map_or(0, <[_]>::len);
-            return Ok(Some(event));
+            let so_far = self.growing.so_far();
+            let segment = so_far.segments.last().filter(|_| self.diarized);
+            let event = TranscriptDelta {
+                r#type: "transcript.text.delta",
+                delta: &delta,
+                segment_id: segment.map(|segment| diarized_json::id(segment.id)),
+                logprobs: so_far.logprobs.as_deref().map(|all| logprobs(&all[self.sent..])),
+            };
+            let mut bytes = BytesMut::from(sse::event(event.r#type, &event));
+            if let Some(segment) = segment.and_then(DiarizedSegment::of) {
+                bytes.extend_from_slice(&sse::event(segment.kind, &segment));
+            }
+            self.sent = so_far.logprobs.as_ref().map_or(0, Vec::len);
+            return Ok(Some(bytes.freeze()));
         }
         Ok(None)
     }
@@ -102,19 +193,20 @@ impl Streaming {
     /// The last event.
     fn done(self) -> Bytes {
         let transcript = self.growing.finish();
-        let logprobs = transcript.logprobs.as_deref();
-        let usage = Usage::tokens(&transcript);
-        sse::event(
-            "transcript.text.done",
-            &Done { r#type: "transcript.text.done", text: &transcript.text, logprobs, usage },
-        )
+        let done = TranscriptDone {
+            r#type: "transcript.text.done",
+            text: &transcript.text,
+            languages: languages(&transcript),
+            logprobs: transcript.logprobs.as_deref().map(logprobs),
+            usage: Usage::tokens(&transcript),
+        };
+        sse::event(done.r#type, &done)
     }
 }
 
 /// The events of a job. Waits for the first, so that what fails before it has a status of its own.
 async fn stream(
-    events: Events<TranscriptEvent>,
-    growing: Growing,
+    mut streaming: Streaming,
     on_first: impl FnOnce(),
 ) -> Result<impl futures_util::Stream<Item = Result<Bytes, Infallible>> + Send + 'static, ApiError> {
     /// What comes next.
@@ -124,7 +216,6 @@ async fn stream(
         Last(Streaming),
         Over,
     }
-    let mut streaming = Streaming { events, growing, sent: 0 };
     let first = match streaming.delta().await? {
         Some(delta) => Next::Ready(delta, streaming),
         None => Next::Last(streaming),

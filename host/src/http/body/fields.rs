@@ -1,16 +1,34 @@
 //! One view of a request's fields, whatever it was sent as.
 
 use super::{base64_text, json_lenient};
-use crate::http::error::{ApiError, clip};
+use crate::{
+    http::error::{ApiError, clip},
+    memory::Reservation,
+};
 use bytes::Bytes;
 use serde_json::{Map, Value};
-use std::{borrow::Cow, collections::BTreeMap};
+use std::{borrow::Cow, collections::BTreeMap, sync::Arc};
 
 /// A file of a request. Its name and announced type carry no information, so they are not kept.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub(crate) struct Upload {
     /// The bytes.
     pub(crate) data: Bytes,
+    /// The memory of the whole request, for as long as any file of it is there.
+    _held: Option<Arc<Reservation>>,
+}
+
+impl Upload {
+    /// A file of these bytes.
+    pub(crate) fn new(data: Bytes) -> Self {
+        Self { data, _held: None }
+    }
+}
+
+impl PartialEq for Upload {
+    fn eq(&self, other: &Self) -> bool {
+        self.data == other.data
+    }
 }
 
 /// One value of a field.
@@ -24,10 +42,19 @@ pub(crate) enum Item {
     Json(Value),
 }
 
+impl Item {
+    /// Whether it is text with nothing in it.
+    fn is_blank(&self) -> bool {
+        matches!(self, Self::Text(text) | Self::Json(Value::String(text)) if text.trim().is_empty())
+    }
+}
+
 /// The fields by name. Repeated names are lists, and `name[]` is `name`.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Fields {
     items: BTreeMap<String, Vec<Item>>,
+    /// Memory that the request takes.
+    held: Option<Arc<Reservation>>,
 }
 
 /// The field that holds further fields.
@@ -45,6 +72,11 @@ impl Fields {
             fields.add(&name, Item::Json(value))?;
         }
         Ok(fields)
+    }
+
+    /// Keeps the memory of the request reserved as long as these fields or files of them are there.
+    pub(crate) fn hold(&mut self, reservation: Reservation) {
+        self.held = Some(Arc::new(reservation));
     }
 
     /// Adds a field under its plain name.
@@ -106,9 +138,9 @@ impl Fields {
         Ok(given)
     }
 
-    /// The last value of a field. Empty text in a form is as good as none.
+    /// The last value of a field. Empty text is as good as none.
     fn last(&self, name: &str) -> Option<&Item> {
-        self.items.get(name)?.last().filter(|item| !matches!(item, Item::Text(text) if text.is_empty()))
+        self.items.get(name)?.last().filter(|item| !item.is_blank())
     }
 
     /// Text that may be empty.
@@ -181,10 +213,9 @@ impl Fields {
         match self.last(name) {
             None => Ok(None),
             Some(Item::Json(Value::Bool(value))) => Ok(Some(*value)),
-            Some(Item::Text(text) | Item::Json(Value::String(text))) => match text.trim() {
-                "" => Ok(None),
-                text => truth(text).map(Some).ok_or_else(|| wrong(text)),
-            },
+            Some(Item::Text(text) | Item::Json(Value::String(text))) => {
+                truth(text.trim()).map(Some).ok_or_else(|| wrong(text))
+            }
             Some(Item::Json(other)) => truth(&other.to_string()).map(Some).ok_or_else(|| wrong(&other.to_string())),
             Some(Item::File(_)) => Err(wrong("a file")),
         }
@@ -221,7 +252,6 @@ impl Fields {
     pub(crate) fn object(&self, name: &'static str) -> Result<Option<Map<String, Value>>, ApiError> {
         let parsed = match self.last(name) {
             None => return Ok(None),
-            Some(Item::Json(Value::String(text)) | Item::Text(text)) if text.trim().is_empty() => return Ok(None),
             Some(Item::Json(Value::String(text)) | Item::Text(text)) => json_lenient::parse(text.as_bytes())
                 .map_err(|error| ApiError::invalid(name, format!("`{name}` is not valid JSON: {error}")))?,
             Some(Item::Json(value)) => value.clone(),
@@ -240,30 +270,80 @@ impl Fields {
     /// # Errors
     /// When it is empty or something else. It is never a path or an address.
     pub(crate) fn file(&self, name: &'static str) -> Result<Option<Upload>, ApiError> {
-        let upload = match self.last(name) {
-            None => return Ok(None),
-            Some(Item::File(upload)) => upload.clone(),
-            Some(Item::Text(text) | Item::Json(Value::String(text))) => {
-                let data = base64_text::decode(text)
-                    .map_err(|error| ApiError::invalid(name, format!("`{name}` can't be used: {error}")))?;
-                Upload { data }
-            }
-            Some(Item::Json(other)) => return Err(wrong_type(name, "a file, or its bytes as base64 text", other)),
-        };
-        if upload.data.is_empty() {
-            return Err(ApiError::invalid(name, format!("`{name}` is an empty file")));
+        match self.last(name) {
+            None => Ok(None),
+            Some(Item::File(upload)) => self.usable(name, upload.data.clone()).map(Some),
+            Some(Item::Text(text) | Item::Json(Value::String(text))) => self.encoded(name, text).map(Some),
+            Some(Item::Json(other)) => Err(wrong_type(name, "a file, or its bytes as base64 text", other)),
         }
-        Ok(Some(upload))
     }
 
-    /// Checks that a field that is accepted but not used makes sense: an object, or `word`.
+    /// Files: parts of a form, texts as for [`file`](Self::file), a JSON array of such texts, or the JSON text of one.
+    ///
+    /// # Errors
+    /// When one is empty or something else.
+    pub(crate) fn files(&self, name: &'static str) -> Result<Vec<Upload>, ApiError> {
+        let mut files = Vec::new();
+        for item in self.items.get(name).into_iter().flatten() {
+            match item {
+                Item::File(upload) => files.push(self.usable(name, upload.data.clone())?),
+                text if text.is_blank() => {}
+                Item::Text(text) if text.trim_start().starts_with('[') => match json_lenient::parse(text.as_bytes()) {
+                    Ok(Value::Array(items)) => self.push_files(name, &items, &mut files)?,
+                    _ => files.push(self.encoded(name, text)?),
+                },
+                Item::Text(text) | Item::Json(Value::String(text)) => files.push(self.encoded(name, text)?),
+                Item::Json(Value::Array(items)) => self.push_files(name, items, &mut files)?,
+                Item::Json(other) => return Err(wrong_type(name, "a list of files as base64 text", other)),
+            }
+        }
+        Ok(files)
+    }
+
+    /// Adds the files of a JSON array.
+    fn push_files(&self, name: &'static str, items: &[Value], files: &mut Vec<Upload>) -> Result<(), ApiError> {
+        for item in items {
+            match item {
+                Value::String(text) => files.push(self.encoded(name, text)?),
+                Value::Null => {}
+                other => return Err(wrong_type(name, "a list of files as base64 text", other)),
+            }
+        }
+        Ok(())
+    }
+
+    /// A file that came as text.
+    fn encoded(&self, name: &'static str, text: &str) -> Result<Upload, ApiError> {
+        let data = base64_text::decode(text)
+            .map_err(|error| ApiError::invalid(name, format!("`{name}` can't be used: {error}")))?;
+        self.usable(name, data)
+    }
+
+    /// A file that isn't empty, with the memory it needs.
+    fn usable(&self, name: &'static str, data: Bytes) -> Result<Upload, ApiError> {
+        if data.is_empty() {
+            return Err(ApiError::invalid(name, format!("`{name}` is an empty file")));
+        }
+        Ok(Upload { data, _held: self.held.clone() })
+    }
+
+    /// Whether a field is given, as anything but empty text.
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.last(name).is_some()
+    }
+
+    /// An object as for [`object`](Self::object); none too when the field is just `word`.
     ///
     /// # Errors
     /// When it is something else.
-    pub(crate) fn object_or_word(&self, name: &'static str, word: &str) -> Result<(), ApiError> {
+    pub(crate) fn object_or_word(
+        &self,
+        name: &'static str,
+        word: &str,
+    ) -> Result<Option<Map<String, Value>>, ApiError> {
         match self.last(name) {
-            Some(Item::Text(text) | Item::Json(Value::String(text))) if text.trim() == word => Ok(()),
-            _ => self.object(name).map(drop),
+            Some(Item::Text(text) | Item::Json(Value::String(text))) if text.trim() == word => Ok(None),
+            _ => self.object(name),
         }
     }
 
@@ -284,6 +364,15 @@ impl Fields {
             0 => None,
             1 => values.pop(),
             _ => Some(Value::from(values)),
+        }
+    }
+
+    /// The last value of a field as it is.
+    pub(crate) fn last_parameter(&self, name: &str) -> Option<Value> {
+        match self.last(name)? {
+            Item::Text(text) => Some(Value::from(text.as_str())),
+            Item::Json(value) => Some(value.clone()),
+            Item::File(_) => None,
         }
     }
 
@@ -405,10 +494,55 @@ mod tests {
     fn files_are_never_paths() {
         assert!(fields(json!({"file": "../a.wav"})).file("file").is_err());
         assert!(fields(json!({"file": "http://127.0.0.1/a.wav"})).file("file").is_err());
-        assert!(fields(json!({"file": ""})).file("file").is_err());
+        assert!(fields(json!({"file": "data:audio/wav;base64,"})).file("file").is_err());
+        assert_eq!(fields(json!({"file": " "})).file("file").unwrap(), None);
         assert!(fields(json!({"file": {"a": 1}})).file("file").is_err());
         assert_eq!(fields(json!({"file": "UklGRg=="})).file("file").unwrap().unwrap().data, "RIFF");
         assert_eq!(fields(json!({})).file("file").unwrap(), None);
+    }
+
+    #[test]
+    fn empty_text_means_not_given() {
+        let mut form = Fields::default();
+        for name in ["text", "number", "boolean", "object", "file", "list[]"] {
+            form.add(name, Item::Text(" ".to_owned())).unwrap();
+        }
+        let json = fields(json!({"text": "", "number": "", "boolean": " ", "object": "", "file": "", "list": [""]}));
+        for fields in [form, json] {
+            assert_eq!(fields.text("text").unwrap(), None);
+            assert_eq!(fields.number("number").unwrap(), None);
+            assert_eq!(fields.boolean("boolean").unwrap(), None);
+            assert_eq!(fields.object("object").unwrap(), None);
+            assert_eq!(fields.file("file").unwrap(), None);
+            assert!(fields.list("list").unwrap().is_empty());
+            assert!(!fields.has("text"));
+        }
+    }
+
+    #[test]
+    fn white_space_around_numbers_and_booleans_does_not_matter() {
+        let mut form = Fields::default();
+        form.add("number", Item::Text(" 1 \n".to_owned())).unwrap();
+        form.add("boolean", Item::Text(" Yes ".to_owned())).unwrap();
+        assert_eq!((form.number("number").unwrap(), form.boolean("boolean").unwrap()), (Some(1.0), Some(true)));
+        // Repeated, the last one counts.
+        form.add("number", Item::Text("2".to_owned())).unwrap();
+        assert_eq!(form.number("number").unwrap(), Some(2.0));
+    }
+
+    #[test]
+    fn lists_of_files() {
+        let mut form = Fields::default();
+        form.add("a[]", Item::File(Upload::new("RIFF".into()))).unwrap();
+        form.add("a[]", Item::Text("data:audio/wav;base64,UklGRg==".into())).unwrap();
+        assert_eq!(form.files("a").unwrap().len(), 2);
+        form.add("b", Item::Text("[\"UklGRg==\", \"UklGRg==\"]".into())).unwrap();
+        assert_eq!(form.files("b").unwrap()[1].data, "RIFF");
+        assert_eq!(fields(json!({"a": ["UklGRg=="]})).files("a").unwrap().len(), 1);
+        assert!(fields(json!({"a": "UklGRg=="})).files("b").unwrap().is_empty());
+        for bad in [json!([1]), json!({"a": 1}), json!(["**"]), json!(["data:;base64,"])] {
+            assert!(fields(json!({"a": bad})).files("a").is_err());
+        }
     }
 
     #[test]

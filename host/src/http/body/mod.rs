@@ -36,14 +36,18 @@ impl FromRequest<Arc<App>> for Fields {
 
     /// # Errors
     /// 400 when the body is malformed, 408 when it stops arriving, 413 when it is too large, 415 when it is of another
-    /// type.
+    /// type, 503 when the uploads of others take all the memory.
     async fn from_request(request: Request, app: &Arc<App>) -> Result<Self, ApiError> {
         let (parts, body) = request.into_parts();
-        let body = LimitedBody::new(&parts.headers, body, limits(app, app.config.limits.body_bytes))?;
-        match dialect(&parts.headers)? {
+        let dialect = dialect(&parts.headers);
+        let limits = limits(app, app.config.limits.body_bytes);
+        let mut body = LimitedBody::new(&parts.headers, body, limits, &app.memory)?;
+        let mut fields = match dialect? {
             Dialect::Json => Self::from_json(&body.collect().await?),
-            Dialect::Form => multipart::read(content_type(&parts.headers), body.into_stream()).await,
-        }
+            Dialect::Form => multipart::read(content_type(&parts.headers), body.stream()).await,
+        }?;
+        fields.hold(body.into_reservation());
+        Ok(fields)
     }
 }
 
@@ -57,12 +61,19 @@ impl FromRequest<Arc<App>> for JsonObject {
     /// As for [`Fields`].
     async fn from_request(request: Request, app: &Arc<App>) -> Result<Self, ApiError> {
         let (parts, body) = request.into_parts();
-        let body = LimitedBody::new(&parts.headers, body, limits(app, JSON_LIMIT.min(app.config.limits.body_bytes)))?;
+        let limits = limits(app, JSON_LIMIT.min(app.config.limits.body_bytes));
+        let mut body = LimitedBody::new(&parts.headers, body, limits, &app.memory)?;
         match dialect(&parts.headers)? {
             Dialect::Json => fields::object(&body.collect().await?).map(Self),
             Dialect::Form => Err(unsupported(&parts.headers, "application/json")),
         }
     }
+}
+
+/// Gives a request's body up in such a way that the client gets to read the answer while it is still sending.
+pub(crate) fn discard(app: &App, request: Request) {
+    let (parts, body) = request.into_parts();
+    drop(LimitedBody::new(&parts.headers, body, limits(app, app.config.limits.body_bytes), &app.memory));
 }
 
 fn limits(app: &App, bytes: u64) -> BodyLimits {

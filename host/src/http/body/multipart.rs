@@ -16,7 +16,7 @@ const MOST_PARTS: usize = 1024;
 /// 400 when it isn't one, and what `body` fails with (size, silence).
 pub(crate) async fn read(
     content_type: &str,
-    body: impl Stream<Item = Result<Bytes, ApiError>> + Send + 'static,
+    body: impl Stream<Item = Result<Bytes, ApiError>> + Send,
 ) -> Result<Fields, ApiError> {
     let boundary = multer::parse_boundary(content_type)
         .map_err(|_| ApiError::bad_request("the multipart content type names no boundary"))?;
@@ -37,7 +37,7 @@ pub(crate) async fn read(
 }
 
 /// Collects the parts.
-async fn read_parts(mut form: Multipart<'static>) -> Result<Fields, ApiError> {
+async fn read_parts(mut form: Multipart<'_>) -> Result<Fields, ApiError> {
     let mut fields = Fields::default();
     let mut parts = 0;
     while let Some(mut part) = form.next_field().await.map_err(malformed)? {
@@ -51,12 +51,12 @@ async fn read_parts(mut form: Multipart<'static>) -> Result<Fields, ApiError> {
         let is_file = part.file_name().is_some();
         let data = collect(&mut part).await?;
         let item = if is_file {
-            Item::File(Upload { data })
+            Item::File(Upload::new(data))
         } else {
             match String::from_utf8(data.into()) {
                 Ok(text) => Item::Text(text),
                 // Some clients send files without a file name; as text it would be unusable anyway.
-                Err(error) => Item::File(Upload { data: error.into_bytes().into() }),
+                Err(error) => Item::File(Upload::new(error.into_bytes().into())),
             }
         };
         fields.add(&name, item)?;
@@ -65,7 +65,7 @@ async fn read_parts(mut form: Multipart<'static>) -> Result<Fields, ApiError> {
 }
 
 /// All bytes of a part.
-async fn collect(part: &mut Field<'static>) -> Result<Bytes, ApiError> {
+async fn collect(part: &mut Field<'_>) -> Result<Bytes, ApiError> {
     let Some(first) = part.chunk().await.map_err(malformed)? else { return Ok(Bytes::new()) };
     let mut all = BytesMut::from(first);
     while let Some(piece) = part.chunk().await.map_err(malformed)? {

@@ -11,6 +11,7 @@ use crate::{
 use serde_json::Value;
 use std::path::PathBuf;
 use syrinx_plugin_api::Object;
+use utoipa::ToSchema;
 
 /// Keys that Xinference's clients always send and that mean nothing to a server of audio models in one process.
 const WITHOUT_MEANING: [&str; 14] = [
@@ -36,12 +37,91 @@ const HUBS: [&str; 4] = ["huggingface", "modelscope", "openmind_hub", "csghub"];
 /// Most copies of a model in one process.
 const MOST_REPLICAS: u64 = 64;
 
+/// Keys that are read here, or that say nothing: a null in one of them means that it isn't given. A null in any other key
+/// is for the plugin.
+const OWN: [&str; 11] = [
+    "model_type",
+    "model_name",
+    "model_uid",
+    "model_path",
+    "model_engine",
+    "model_format",
+    "quantization",
+    "gpu_idx",
+    "request_limits",
+    "download_hub",
+    "n_gpu",
+];
+
+/// Most bytes of all launch options of a plugin together, as JSON. They are kept, and listed at every poll.
+const OPTIONS_LIMIT: usize = 256 << 10; // bytes
+
+/// Longest name, path and the like. [bytes]
+const TEXT_LIMIT: usize = 4096;
+
+/// The body of a launch, for the description of the API. Every further key is a launch option of the model's plugin.
+#[derive(ToSchema)]
+#[schema(as = Launch)]
+#[expect(dead_code, reason = "describes what `parse` reads")]
+pub(crate) struct LaunchBody {
+    /// Name of the catalogue.
+    model_name: String,
+    /// `audio`; missing means LLM to Xinference, which is refused.
+    model_type: String,
+    /// Uid to serve under: 1 to 100 characters without `/ ? # \` and white space, not ending in `-rep` and digits. None: the
+    /// model's name, or that with a random ending when it is taken.
+    model_uid: Option<String>,
+    /// A directory of the server with the model's files, instead of downloading.
+    model_path: Option<String>,
+    /// The plugin's name, `PyTorch` or `transformers`.
+    model_engine: Option<String>,
+    /// Choose among the sources of the catalogue.
+    model_format: Option<String>,
+    /// Choose among the sources of the catalogue.
+    quantization: Option<String>,
+    /// Copies to load, 1 to 64.
+    #[schema(value_type = Option<u64>, minimum = 1, maximum = 64, default = 1)]
+    replica: u64,
+    /// `auto`, a number of GPUs, or null for the CPU.
+    #[schema(value_type = Option<Value>)]
+    n_gpu: (),
+    /// A GPU, or a list of them whose length is a multiple of `replica`.
+    #[schema(value_type = Option<Value>)]
+    gpu_idx: (),
+    /// More requests than this at a time get 429.
+    request_limits: Option<u64>,
+    /// `huggingface`, `modelscope`, `openmind_hub` or `csghub`: where to look first.
+    download_hub: Option<String>,
+}
+
+/// The body of a launch by version: [`LaunchBody`] without `model_name`.
+#[derive(ToSchema)]
+#[schema(as = LaunchByVersion)]
+#[expect(dead_code, reason = "describes what is read")]
+pub(crate) struct VersionBody {
+    /// As `GET /v1/models/{model_type}/{model_name}/versions` lists it.
+    model_version: String,
+    /// `audio`
+    model_type: Option<String>,
+    /// See `POST /v1/models`.
+    model_uid: Option<String>,
+    /// See `POST /v1/models`.
+    model_engine: Option<String>,
+    /// See `POST /v1/models`.
+    #[schema(value_type = Option<u64>, minimum = 1, maximum = 64, default = 1)]
+    replica: u64,
+    /// See `POST /v1/models`.
+    #[schema(value_type = Option<Value>)]
+    n_gpu: (),
+}
+
 /// Reads a launch.
 ///
 /// # Errors
 /// 400 that names the key at fault.
 pub(crate) fn parse(mut body: Object) -> Result<LaunchSpec, ApiError> {
-    body.retain(|name, value| !value.is_null() || name == "replica");
+    let cpu_only = cpu_only(&mut body)?;
+    body.retain(|name, value| !value.is_null() || !OWN.contains(&name.as_str()));
     check_type(&mut body)?;
     let model_name = text(&mut body, "model_name")?
         .ok_or_else(|| ApiError::invalid("model_name", "`model_name` is required: a name of the catalogue"))?;
@@ -50,7 +130,7 @@ pub(crate) fn parse(mut body: Object) -> Result<LaunchSpec, ApiError> {
         Some(value) => whole(&value, 1, MOST_REPLICAS)
             .ok_or_else(|| invalid("replica", &value, &format!("a whole number from 1 to {MOST_REPLICAS}")))?,
     };
-    check_devices(&mut body, replica)?;
+    let gpu_idx = gpu_idx(&mut body, replica)?;
     let request_limits = match body.remove("request_limits") {
         None => None,
         Some(value) => Some(
@@ -61,19 +141,27 @@ pub(crate) fn parse(mut body: Object) -> Result<LaunchSpec, ApiError> {
     if let Some(hub) = download_hub.as_deref().filter(|hub| !HUBS.contains(hub)) {
         return Err(invalid("download_hub", &Value::from(hub), &format!("one of {}", HUBS.join(", "))));
     }
-    check_engine(&mut body)?;
     let spec = LaunchSpec {
         model_name,
-        model_uid: text(&mut body, "model_uid")?,
+        model_uid: uid(&mut body)?,
         model_path: text(&mut body, "model_path")?.map(PathBuf::from),
         replica: usize::try_from(replica).unwrap_or(usize::MAX),
         request_limits: request_limits.map(|limit| usize::try_from(limit).unwrap_or(usize::MAX)),
         download_hub,
+        model_engine: text(&mut body, "model_engine")?,
         quantization: text(&mut body, "quantization")?.filter(|name| !name.eq_ignore_ascii_case("none")),
         model_format: text(&mut body, "model_format")?,
+        source: None,
+        cpu_only,
+        gpu_idx,
         options: Object::new(),
     };
     body.retain(|name, _| !WITHOUT_MEANING.contains(&name.as_str()));
+    let size = serde_json::to_vec(&body).map_or(usize::MAX, |options| options.len());
+    if size > OPTIONS_LIMIT {
+        let message = format!("the launch options have {size} bytes together, the limit is {OPTIONS_LIMIT}");
+        return Err(ApiError::bad_request(message));
+    }
     Ok(LaunchSpec { options: body, ..spec })
 }
 
@@ -89,38 +177,52 @@ fn check_type(body: &mut Object) -> Result<(), ApiError> {
     }
 }
 
-/// Checks `n_gpu` and `gpu_idx` as Xinference does; which device is used is the plugin's option `device`.
-fn check_devices(body: &mut Object, replica: u64) -> Result<(), ApiError> {
+/// Whether `n_gpu` says that no GPU is wanted. Which one is used otherwise is the plugin's option `device`.
+fn cpu_only(body: &mut Object) -> Result<bool, ApiError> {
     match body.remove("n_gpu") {
-        None => {}
-        Some(Value::String(word)) if ["auto", "none", "null", "cpu"].contains(&word.to_ascii_lowercase().as_str()) => {}
-        Some(value) if whole(&value, 0, u64::from(u32::MAX)).is_some() => {}
-        Some(value) => return Err(invalid("n_gpu", &value, "\"auto\", null or a whole number")),
-    }
-    match body.remove("gpu_idx") {
-        None => Ok(()),
-        Some(value) if whole(&value, 0, u64::from(u32::MAX)).is_some() => Ok(()),
-        Some(Value::Array(indices)) => {
-            let all_whole = indices.iter().all(|index| whole(index, 0, u64::from(u32::MAX)).is_some());
-            if all_whole && (indices.len() as u64).is_multiple_of(replica) {
-                return Ok(());
-            }
-            let accepted = format!("whole numbers, as many as `replica` ({replica}) or a multiple of it");
-            Err(invalid("gpu_idx", &Value::Array(indices), &accepted))
-        }
-        Some(value) => Err(invalid("gpu_idx", &value, "a whole number or a list of them")),
+        None => Ok(false),
+        Some(Value::Null) => Ok(true),
+        Some(Value::String(word)) if word.eq_ignore_ascii_case("auto") => Ok(false),
+        Some(Value::String(word)) if ["none", "null", "cpu"].contains(&word.to_ascii_lowercase().as_str()) => Ok(true),
+        Some(value) => match whole(&value, 0, u64::from(u32::MAX)) {
+            Some(count) => Ok(count == 0),
+            None => Err(invalid("n_gpu", &value, "\"auto\", null or a whole number")),
+        },
     }
 }
 
-/// Which runtime a model uses is its plugin's affair; engines of other machines are refused.
-fn check_engine(body: &mut Object) -> Result<(), ApiError> {
-    match text(body, "model_engine")? {
-        Some(engine) if ["mlx", "vllm", "sglang", "llama.cpp"].contains(&engine.to_ascii_lowercase().as_str()) => {
-            let message =
-                format!("the engine \"{}\" can't run audio models here; leave `model_engine` out", clip(&engine));
-            Err(ApiError::invalid("model_engine", message))
+/// The GPUs that the caller names.
+fn gpu_idx(body: &mut Object, replica: u64) -> Result<Option<Vec<u32>>, ApiError> {
+    let index = |value: &Value| whole(value, 0, u64::from(u32::MAX)).and_then(|index| u32::try_from(index).ok());
+    match body.remove("gpu_idx") {
+        None => Ok(None),
+        Some(Value::Array(values)) => {
+            let indices: Option<Vec<u32>> = values.iter().map(index).collect();
+            match indices {
+                Some(indices) if (indices.len() as u64).is_multiple_of(replica) => {
+                    Ok(Some(indices).filter(|indices| !indices.is_empty()))
+                }
+                _ => {
+                    let accepted = format!("whole numbers, as many as `replica` ({replica}) or a multiple of it");
+                    Err(invalid("gpu_idx", &Value::Array(values), &accepted))
+                }
+            }
         }
-        _ => Ok(()),
+        Some(value) => match index(&value) {
+            Some(index) => Ok(Some(vec![index])),
+            None => Err(invalid("gpu_idx", &value, "a whole number or a list of them")),
+        },
+    }
+}
+
+/// A uid as it is given, also an empty one: what it may look like is checked with the launch.
+fn uid(body: &mut Object) -> Result<Option<String>, ApiError> {
+    match body.remove("model_uid") {
+        None => Ok(None),
+        Some(Value::String(uid)) => Ok(Some(uid)),
+        Some(other) => {
+            Err(ApiError::invalid("model_uid", format!("`model_uid` must be text, not {}", name_of_type(&other))))
+        }
     }
 }
 
@@ -128,6 +230,9 @@ fn check_engine(body: &mut Object) -> Result<(), ApiError> {
 fn text(body: &mut Object, name: &'static str) -> Result<Option<String>, ApiError> {
     match body.remove(name) {
         None => Ok(None),
+        Some(Value::String(text)) if text.len() > TEXT_LIMIT => {
+            Err(ApiError::invalid(name, format!("`{name}` has {} bytes, the limit is {TEXT_LIMIT}", text.len())))
+        }
         Some(Value::String(text)) => Ok(Some(text).filter(|text| !text.trim().is_empty())),
         Some(other) => Err(ApiError::invalid(name, format!("`{name}` must be text, not {}", name_of_type(&other)))),
     }
@@ -168,10 +273,11 @@ mod tests {
             "model_format": null, "quantization": "none", "replica": 1, "n_worker": 1, "n_gpu": "auto", "request_limits": null,
             "worker_ip": null, "gpu_idx": null, "replica_config": null, "model_path": null, "enable_thinking": false,
             "enable_virtual_env": null, "virtual_env_packages": null, "virtual_env_find_links": null, "envs": null,
-            "trust_remote_code": true, "lang_code": "z", "vad_kwargs": {"max_single_segment_time": 30000}, "compile": false,
+            "trust_remote_code": true, "download_hub": null, "vad_model": null, "lang_code": "z", "vad_kwargs": {"max_single_segment_time": 30000}, "compile": false,
         }))
         .unwrap();
-        let options = json!({"lang_code": "z", "vad_kwargs": {"max_single_segment_time": 30000}, "compile": false});
+        // A null for the plugin stays: it takes away a default of the catalogue.
+        let options = json!({"vad_model": null, "lang_code": "z", "vad_kwargs": {"max_single_segment_time": 30000}, "compile": false});
         assert_eq!(spec.options, options.as_object().cloned().unwrap());
         assert_eq!((spec.model_name.as_str(), spec.replica, spec.quantization), ("whisper-base", 1, None));
     }
@@ -192,13 +298,48 @@ mod tests {
             (json!({"gpu_idx": [0, 1, 2], "replica": 2}), "gpu_idx"),
             (json!({"request_limits": -1}), "request_limits"),
             (json!({"download_hub": "nowhere"}), "download_hub"),
-            (json!({"model_engine": "MLX"}), "model_engine"),
+            (json!({"model_engine": 1}), "model_engine"),
+            (json!({"model_uid": 1}), "model_uid"),
+            (json!({"model_uid": ["x"]}), "model_uid"),
+            (json!({"n_gpu": true}), "n_gpu"),
+            (json!({"n_gpu": -1}), "n_gpu"),
+            (json!({"n_gpu": 0.5}), "n_gpu"),
+            (json!({"gpu_idx": "x"}), "gpu_idx"),
+            (json!({"gpu_idx": [0, -1]}), "gpu_idx"),
+            (json!({"gpu_idx": [true]}), "gpu_idx"),
+            (json!({"replica": [1]}), "replica"),
+            (json!({"replica": 65}), "replica"),
+            (json!({"replica": "1.0"}), "replica"),
+            (json!({"request_limits": "x"}), "request_limits"),
+            (json!({"request_limits": true}), "request_limits"),
+            (json!({"quantization": 8}), "quantization"),
+            (json!({"model_format": {}}), "model_format"),
+            (json!({"model_path": "x".repeat(TEXT_LIMIT + 1)}), "model_path"),
             (json!({"model_path": ["x"]}), "model_path"),
         ] {
             let error = launch(body.clone()).unwrap_err();
             let rendered = serde_json::to_value(error.body()).unwrap();
             assert_eq!(rendered["error"]["param"], param, "{body}");
         }
-        assert_eq!(launch(json!({"replica": "2", "gpu_idx": [0, 1], "n_gpu": null})).unwrap().replica, 2);
+        let spec = launch(json!({"replica": "2", "gpu_idx": [0, "1"], "n_gpu": null, "request_limits": "0"})).unwrap();
+        assert_eq!((spec.replica, spec.gpu_idx, spec.request_limits), (2, Some(vec![0, 1]), Some(0)));
+        assert!(spec.cpu_only);
+    }
+
+    #[test]
+    fn gpus() {
+        for (n_gpu, cpu_only) in
+            [(json!("auto"), false), (json!("none"), true), (json!(0), true), (json!(2), false), (json!("1"), false)]
+        {
+            assert_eq!(launch(json!({"n_gpu": n_gpu.clone()})).unwrap().cpu_only, cpu_only, "{n_gpu}");
+        }
+        assert!(!launch(json!({})).unwrap().cpu_only);
+        assert_eq!(launch(json!({"gpu_idx": 3})).unwrap().gpu_idx, Some(vec![3]));
+    }
+
+    #[test]
+    fn options_have_an_end() {
+        let error = launch(json!({"x": "y".repeat(OPTIONS_LIMIT)})).unwrap_err();
+        assert!(error.to_string().contains("the limit is"), "{error}");
     }
 }

@@ -13,11 +13,15 @@ use axum::{
 use serde::Serialize;
 use std::sync::Arc;
 use syrinx_plugin_api::Object;
+use utoipa::ToSchema;
 
 /// A running model, for OpenAI's clients and for Xinference's.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = Model)]
 pub(crate) struct ModelBody {
+    /// The uid.
     id: String,
+    /// `model`
     object: &'static str,
     /// Seconds since 1970.
     created: u64,
@@ -31,6 +35,7 @@ pub(crate) struct ModelBody {
     model_revision: Option<String>,
     model_ability: Vec<&'static str>,
     model_engine: String,
+    /// Of the weights that were loaded; `none` for full precision or when it isn't known.
     quantization: String,
     replica: usize,
     /// Ours: what the model says of itself.
@@ -39,30 +44,44 @@ pub(crate) struct ModelBody {
     dtype: String,
     multilingual: bool,
     /// JSON Schema of the family's request parameters.
+    #[schema(value_type = Object)]
     parameters: Object,
     /// Generation of the plugin that serves it.
     plugin_generation: Option<u64>,
 }
 
 /// Xinference has one member more when asked for a single model.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = SingleModel)]
 pub(crate) struct SingleModelBody {
     #[serde(flatten)]
     model: ModelBody,
     n_worker: usize,
 }
 
-#[derive(Serialize)]
+/// The models that serve.
+#[derive(Serialize, ToSchema)]
 pub(crate) struct ModelList {
+    /// `list`
     object: &'static str,
     data: Vec<ModelBody>,
 }
 
+/// Lists the models that serve.
+#[utoipa::path(get, path = "/v1/models", tag = "models", responses((status = 200, body = ModelList)))]
 pub(crate) async fn list(State(app): State<Arc<App>>) -> Json<ModelList> {
     let ready = app.models.live().into_iter().filter(|status| matches!(status.state, ModelState::Ready(_)));
     Json(ModelList { object: "list", data: ready.map(|status| body(&app, &status)).collect() })
 }
 
+/// Describes a model that serves.
+#[utoipa::path(
+    get,
+    path = "/v1/models/{uid}",
+    tag = "models",
+    params(("uid" = String, Path, description = "Uid of a model")),
+    responses((status = 200, body = SingleModelBody))
+)]
 pub(crate) async fn get(
     State(app): State<Arc<App>>,
     Path(uid): Path<String>,
@@ -86,10 +105,10 @@ fn body(app: &App, status: &ModelStatus) -> ModelBody {
         model_name: entry.name.clone(),
         model_lang: entry.languages.clone(),
         model_family: entry.family.clone(),
-        model_revision: entry.sources.first().and_then(syrinx_registry::Source::revision),
+        model_revision: status.provenance.revision.clone(),
         model_ability: entry.abilities.iter().map(|ability| ability.as_str()).collect(),
         model_engine: entry.plugin.clone(),
-        quantization: status.spec.quantization.clone().unwrap_or_else(|| "none".to_owned()),
+        quantization: status.provenance.quantization.clone().unwrap_or_else(|| "none".to_owned()),
         replica: status.spec.replica.max(1),
         sample_rate: card.and_then(|card| card.output_sample_rate.or(card.input_sample_rate)),
         dtype: card.map_or_else(String::new, |card| card.dtype.clone()),

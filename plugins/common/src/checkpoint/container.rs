@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use memmap2::Mmap;
 
-use super::{CheckpointError, DType, TensorView, ctranslate2, safetensors, torch};
+use super::{CheckpointError, DType, TensorView, ctranslate2, onnx, safetensors, torch};
 
 /// An opened checkpoint: names to tensors, over one or more mapped files.
 #[derive(Debug, Default)]
@@ -91,6 +91,16 @@ impl Tensors {
     pub fn ctranslate2(path: &Path) -> Result<Self, CheckpointError> {
         let mut tensors = Self::default();
         ctranslate2::read_into(&MappedFile::open(path)?, &mut tensors)?;
+        Ok(tensors)
+    }
+
+    /// Opens the initializers (weights) of an ONNX graph, as far as they lie in the file itself.
+    ///
+    /// # Errors
+    /// The file can't be read or is no ONNX graph.
+    pub fn onnx(path: &Path) -> Result<Self, CheckpointError> {
+        let mut tensors = Self::default();
+        onnx::read(&MappedFile::open(path)?, &mut tensors)?;
         Ok(tensors)
     }
 

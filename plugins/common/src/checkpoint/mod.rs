@@ -1,7 +1,7 @@
 //! Checkpoint files as one thing: tensors under the names they have in the file, read in place.
 //!
-//! [`Tensors`] opens safetensors files (also sharded), torch zip pickles (`.pt`, `.pth`, `pytorch_model.bin`) and CTranslate2's
-//! `model.bin`. Files are memory-mapped; data is converted when a tensor is asked for, so a loader's peak is one tensor, not one file.
+//! [`Tensors`] opens safetensors files (also sharded), torch zip pickles (`.pt`, `.pth`, `pytorch_model.bin`), CTranslate2's
+//! `model.bin` and the weights of ONNX graphs. Files are memory-mapped; data is converted when a tensor is asked for, so a loader's peak is one tensor, not one file.
 //!
 //! ```no_run
 //! use syrinx_plugin_common::checkpoint::Tensors;
@@ -16,6 +16,7 @@
 mod container;
 pub mod ctranslate2;
 mod error;
+mod onnx;
 mod pickle;
 mod safetensors;
 #[cfg(test)]

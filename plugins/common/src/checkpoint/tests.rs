@@ -162,3 +162,41 @@ fn malformed_pickles_are_errors() {
     assert!(super::pickle::parse(b"h\x05.").is_err());
     assert!(super::pickle::parse(b"\xfe.").is_err());
 }
+
+/// A field of a protocol buffers message that holds bytes.
+fn field(number: u8, bytes: &[u8]) -> Vec<u8> {
+    assert!(bytes.len() < 128, "lengths of one byte are enough here");
+    [&[number << 3 | 2, bytes.len() as u8], bytes].concat()
+}
+
+#[test]
+fn onnx_initializers() {
+    let dir = folder("onnx");
+    let path = dir.join("graph.onnx");
+    let values: Vec<u8> = [1.5_f32, -2.0].iter().flat_map(|value| value.to_le_bytes()).collect();
+    let raw = [&[1 << 3, 2, 2 << 3, 1], field(8, b"raw").as_slice(), &field(9, &values)].concat();
+    let packed = [field(1, &[1, 2]).as_slice(), &[2 << 3, 1], &field(8, b"packed"), &field(4, &values)].concat();
+    let text = [&[1 << 3, 1, 2 << 3, 8], field(8, b"text").as_slice()].concat();
+    let graph = [field(5, &raw), field(5, &packed), field(5, &text), field(2, b"name")].concat();
+    let model = [&[1 << 3, 8][..], &field(7, &graph)].concat();
+    fs::write(&path, &model).unwrap();
+    let tensors = Tensors::onnx(&path).unwrap();
+    assert_eq!(tensors.names().collect::<Vec<_>>(), ["packed", "raw"]);
+    assert_eq!(tensors.get("raw").unwrap().to_f32().unwrap(), [1.5, -2.0]);
+    assert_eq!(tensors.get("packed").unwrap().shape(), [1, 2]);
+
+    for length in 1..model.len() {
+        fs::write(&path, &model[..length]).unwrap();
+        // Cut between two fields it is a smaller graph; anywhere else it is damage. Never a panic.
+        let _ = Tensors::onnx(&path);
+    }
+    fs::write(&path, &model[..model.len() - 1]).unwrap();
+    assert!(Tensors::onnx(&path).is_err());
+    let wrong = [1 << 3, 200].repeat(9);
+    fs::write(&path, wrong).unwrap();
+    assert!(Tensors::onnx(&path).is_err());
+    let too_large = [&[1 << 3, 3, 2 << 3, 1], field(8, b"a").as_slice(), &field(9, &values)].concat();
+    fs::write(&path, field(7, &field(5, &too_large))).unwrap();
+    assert!(Tensors::onnx(&path).is_err(), "three values don't fit into eight bytes");
+    fs::remove_dir_all(dir).unwrap();
+}

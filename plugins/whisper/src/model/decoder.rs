@@ -29,6 +29,8 @@ struct Work {
     inner: Vec<f32>,
     /// Rows whose logits are wanted.
     chosen: Vec<f32>,
+    /// Logits of several sessions.
+    logits: Vec<f32>,
     space: Workspace,
 }
 
@@ -45,8 +47,8 @@ impl<'m> Session<'m> {
         Self { model, audio, lineage: Lineage::new(dims.n_text_ctx), layers, work: Work::default() }
     }
 
-    /// Checks a call's arguments; returns the number of tokens per beam.
-    fn check(&self, tokens: &[u32], positions: &[usize]) -> Result<usize, ModelError> {
+    /// Checks a call's arguments.
+    fn check(&self, tokens: &[u32], positions: &[usize]) -> Result<(), ModelError> {
         let (dims, beams) = (self.model.dims(), self.lineage.beams());
         let n = tokens.len() / beams;
         if n == 0 || !tokens.len().is_multiple_of(beams) {
@@ -66,7 +68,7 @@ impl<'m> Session<'m> {
         if let Some(&position) = positions.iter().find(|&&position| position >= n) {
             return Err(ModelError::shape("a position", position, format!("below the number of tokens per beam, {n}")));
         }
-        Ok(n)
+        Ok(())
     }
 
     pub(super) fn forward_watched(
@@ -74,62 +76,150 @@ impl<'m> Session<'m> {
         tokens: &[u32],
         positions: &[usize],
         logits: &mut Vec<f32>,
-        mut watch: Option<&mut Watch>,
+        watch: Option<&mut Watch>,
     ) -> Result<(), ModelError> {
-        let n = self.check(tokens, positions)?;
-        let Self { model, audio, lineage, layers, work } = self;
-        let (dims, weights, team) = (model.dims(), &model.weights.decoder, &model.team);
-        let (d, rows) = (dims.d_model, tokens.len());
-        let heads = Heads::new(d, dims.decoder_heads);
-        let first = lineage.fed();
-        lineage.feed(n);
-        logits.resize(lineage.beams() * positions.len() * dims.n_vocab, 0.0);
+        let model = self.model;
+        let mut work = std::mem::take(&mut self.work);
+        let done = forward(model, &mut [Feed { session: self, tokens, positions, logits }], &mut work, watch);
+        self.work = work;
+        done
+    }
+}
 
-        team.run(|| {
-            work.x.resize(rows * d, 0.0);
-            for ((row, x), &token) in work.x.chunks_exact_mut(d).enumerate().zip(tokens) {
+/// What one session is fed in a step of a [`Batch`]; see [`TokenModel::forward`].
+#[derive(Debug)]
+pub struct Feed<'s, 'm> {
+    /// The session.
+    pub session: &'s mut Session<'m>,
+    /// `[beams, n]`
+    pub tokens: &'s [u32],
+    /// Indices into the `n` tokens.
+    pub positions: &'s [usize],
+    /// `[beams, positions, vocabulary]`, overwritten.
+    pub logits: &'s mut Vec<f32>,
+}
+
+/// Steps of several sessions of one model at once: each weight is read once for all of them.
+#[derive(Debug, Default)]
+pub struct Batch {
+    work: Work,
+}
+
+impl Batch {
+    /// Feeds each session its tokens. Sessions may have different lengths, numbers of beams and numbers of tokens.
+    ///
+    /// # Errors
+    /// As [`TokenModel::forward`]; all sessions are unchanged then.
+    pub fn forward(&mut self, model: &WhisperModel, feeds: &mut [Feed<'_, '_>]) -> Result<(), ModelError> {
+        forward(model, feeds, &mut self.work, None)
+    }
+}
+
+fn forward(
+    model: &WhisperModel,
+    feeds: &mut [Feed<'_, '_>],
+    work: &mut Work,
+    mut watch: Option<&mut Watch>,
+) -> Result<(), ModelError> {
+    for feed in feeds.iter() {
+        feed.session.check(feed.tokens, feed.positions)?;
+    }
+    let (dims, weights, team) = (model.dims(), &model.weights.decoder, &model.team);
+    let d = dims.d_model;
+    let rows: usize = feeds.iter().map(|feed| feed.tokens.len()).sum();
+    let heads = Heads::new(d, dims.decoder_heads);
+
+    team.run(|| {
+        work.x.resize(rows * d, 0.0);
+        let mut x_rows = work.x.chunks_exact_mut(d);
+        for feed in feeds.iter_mut() {
+            let (first, n) = (feed.session.lineage.fed(), feed.tokens.len() / feed.session.lineage.beams());
+            feed.session.lineage.feed(n);
+            for ((row, &token), x) in feed.tokens.iter().enumerate().zip(x_rows.by_ref()) {
                 let position = first + row % n;
                 weights.embedding.row(token as usize, x);
                 x.iter_mut().zip(&weights.positions[position * d..]).for_each(|(x, p)| *x += p);
             }
-            for (index, ((block, layer), audio)) in
-                weights.blocks.iter().zip(layers.iter_mut()).zip(&audio.layers).enumerate()
-            {
-                let own = &block.own;
-                norm(&own.attention_norm, &work.x, &mut work.normed);
-                work.qkv.resize(rows * 3 * d, 0.0);
-                linear(team, &own.qkv, &work.normed, &mut work.qkv, Into::Replace, &mut work.space);
-                layer.append(&work.qkv);
-                work.mixed.resize(rows * d, 0.0);
-                attention::causal(team, heads, lineage, layer, n, &work.qkv, &mut work.mixed);
-                linear(team, &own.out, &work.mixed, &mut work.x, Into::Add, &mut work.space);
-
-                norm(&block.cross_norm, &work.x, &mut work.normed);
-                work.query.resize(rows * d, 0.0);
-                linear(team, &block.cross_q, &work.normed, &mut work.query, Into::Replace, &mut work.space);
-                let watched = watch.as_deref_mut().map(|watch| watch.layer(index));
-                attention::cross(team, heads, audio, &work.query, &mut work.mixed, watched);
-                linear(team, &block.cross_out, &work.mixed, &mut work.x, Into::Add, &mut work.space);
-
-                norm(&own.mlp_norm, &work.x, &mut work.normed);
-                work.inner.resize(rows * own.fc1.weight.rows(), 0.0);
-                linear(team, &own.fc1, &work.normed, &mut work.inner, Into::Replace, &mut work.space);
-                kernels::gelu(&mut work.inner);
-                linear(team, &own.fc2, &work.inner, &mut work.x, Into::Add, &mut work.space);
+        }
+        for (index, block) in weights.blocks.iter().enumerate() {
+            let own = &block.own;
+            norm(&own.attention_norm, &work.x, &mut work.normed);
+            work.qkv.resize(rows * 3 * d, 0.0);
+            linear(team, &own.qkv, &work.normed, &mut work.qkv, Into::Replace, &mut work.space);
+            work.mixed.resize(rows * d, 0.0);
+            let mut from = 0;
+            for feed in feeds.iter_mut() {
+                let of_feed = from..from + feed.tokens.len();
+                from = of_feed.end;
+                let Session { lineage, layers, .. } = &mut *feed.session;
+                let qkv = &work.qkv[of_feed.start * 3 * d..of_feed.end * 3 * d];
+                layers[index].append(qkv);
+                let mixed = &mut work.mixed[of_feed.start * d..of_feed.end * d];
+                attention::causal(
+                    team,
+                    heads,
+                    lineage,
+                    &layers[index],
+                    feed.tokens.len() / lineage.beams(),
+                    qkv,
+                    mixed,
+                );
             }
-            // Logits are the dearest matrix of all: only for the rows that are asked for.
-            work.chosen.clear();
-            for beam in 0..lineage.beams() {
-                for position in positions {
-                    let row = beam * n + position;
+            linear(team, &own.out, &work.mixed, &mut work.x, Into::Add, &mut work.space);
+
+            norm(&block.cross_norm, &work.x, &mut work.normed);
+            work.query.resize(rows * d, 0.0);
+            linear(team, &block.cross_q, &work.normed, &mut work.query, Into::Replace, &mut work.space);
+            let mut from = 0;
+            for feed in feeds.iter() {
+                let of_feed = from * d..(from + feed.tokens.len()) * d;
+                from += feed.tokens.len();
+                let watched = watch.as_deref_mut().map(|watch| watch.layer(index));
+                let audio = &feed.session.audio.layers[index];
+                attention::cross(team, heads, audio, &work.query[of_feed.clone()], &mut work.mixed[of_feed], watched);
+            }
+            linear(team, &block.cross_out, &work.mixed, &mut work.x, Into::Add, &mut work.space);
+
+            norm(&own.mlp_norm, &work.x, &mut work.normed);
+            work.inner.resize(rows * own.fc1.weight.rows(), 0.0);
+            linear(team, &own.fc1, &work.normed, &mut work.inner, Into::Replace, &mut work.space);
+            kernels::gelu(&mut work.inner);
+            linear(team, &own.fc2, &work.inner, &mut work.x, Into::Add, &mut work.space);
+        }
+        // Logits are the dearest matrix of all: only for the rows that are asked for.
+        work.chosen.clear();
+        let mut from = 0;
+        for feed in feeds.iter() {
+            let beams = feed.session.lineage.beams();
+            let n = feed.tokens.len() / beams;
+            for beam in 0..beams {
+                for position in feed.positions {
+                    let row = from + beam * n + position;
                     work.chosen.extend_from_slice(&work.x[row * d..(row + 1) * d]);
                 }
             }
-            norm(&weights.norm, &work.chosen, &mut work.normed);
-            project(team, &weights.embedding, None, &work.normed, logits, Into::Replace, &mut work.space);
-        });
-        Ok(())
-    }
+            from += feed.tokens.len();
+        }
+        norm(&weights.norm, &work.chosen, &mut work.normed);
+        let all = work.chosen.len() / d * dims.n_vocab;
+        let project = |logits: &mut Vec<f32>, normed: &[f32], space: &mut Workspace| {
+            logits.resize(all, 0.0);
+            project(team, &weights.embedding, None, normed, logits, Into::Replace, space);
+        };
+        if let [feed] = feeds {
+            return project(feed.logits, &work.normed, &mut work.space);
+        }
+        project(&mut work.logits, &work.normed, &mut work.space);
+        let mut rest = work.logits.as_slice();
+        for feed in feeds.iter_mut() {
+            let count = feed.session.lineage.beams() * feed.positions.len() * dims.n_vocab;
+            let (logits, after) = rest.split_at(count);
+            feed.logits.clear();
+            feed.logits.extend_from_slice(logits);
+            rest = after;
+        }
+    });
+    Ok(())
 }
 
 impl TokenModel for Session<'_> {

@@ -17,7 +17,7 @@ mod team;
 
 use std::path::Path;
 
-pub use decoder::Session;
+pub use decoder::{Batch, Feed, Session};
 pub use session::{ModelError, TokenModel};
 
 use crate::checkpoint::{self, LoadError};
@@ -124,6 +124,13 @@ impl WhisperModel {
     /// (layer, head) pairs whose cross attention follows the audio: word timestamps come from them.
     pub fn alignment_heads(&self) -> &[(usize, usize)] {
         &self.weights.alignment_heads
+    }
+
+    /// Memory that [`AudioFeatures`] of one window need, bytes.
+    pub fn audio_bytes(&self) -> usize {
+        let dims = self.dims();
+        let value = if self.half_audio { size_of::<half::f16>() } else { size_of::<f32>() };
+        dims.n_audio_ctx * dims.d_model * (2 * dims.decoder_layers * value + size_of::<f32>())
     }
 
     /// Threads it computes with.

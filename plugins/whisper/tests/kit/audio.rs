@@ -12,6 +12,7 @@ use symphonia::core::io::MediaSourceStream;
 use syrinx_plugin_common::dsp::slaney_filters;
 use syrinx_plugin_common::kits::{Case, Got, Op};
 use syrinx_plugin_whisper::frontend::{LogMel, MelExtractor, N_FFT, SAMPLE_RATE, WINDOW_FRAMES, WINDOW_SAMPLES};
+use syrinx_plugin_whisper::sound::Sound;
 
 pub(crate) const OPS: &[Op] = &[
     Op::new("audio.decode", decode_op).remarks(&["expect.rms"]),
@@ -65,18 +66,18 @@ fn length(seconds: f64) -> usize {
 /// The window that a case's `mel_mode` cuts from its audio, `[n_mels, 3000]`, and the number of frames with content.
 pub(crate) fn window(audio: &[f32], mode: &str, n_mels: usize) -> Result<(Vec<f32>, usize), String> {
     let extractor = MelExtractor::new(n_mels);
-    let mel = |padding: usize| extractor.extract(audio, padding).map_err(|e| e.to_string());
+    let listen = |audio, padding: usize| extractor.listen(Sound::whole(audio), padding).map_err(|e| e.to_string());
     let content = audio.len() / 160;
-    match mode {
-        "transcribe" => Ok((mel(WINDOW_SAMPLES)?.window(0, content), content.min(WINDOW_FRAMES))),
-        "file" => Ok((mel(WINDOW_SAMPLES)?.window(0, WINDOW_FRAMES), content.min(WINDOW_FRAMES))),
+    let mel = match mode {
+        "transcribe" => listen(audio, WINDOW_SAMPLES)?.window(0, content),
+        "file" => listen(audio, WINDOW_SAMPLES)?.window(0, WINDOW_FRAMES),
         "pad_audio" => {
             let cut = &audio[..audio.len().min(WINDOW_SAMPLES)];
-            let mel = extractor.extract(cut, WINDOW_SAMPLES - cut.len()).map_err(|e| e.to_string())?;
-            Ok((mel.window(0, WINDOW_FRAMES), content.min(WINDOW_FRAMES)))
+            listen(cut, WINDOW_SAMPLES - cut.len())?.window(0, WINDOW_FRAMES)
         }
-        other => Err(format!("unknown mel_mode {other}")),
-    }
+        other => return Err(format!("unknown mel_mode {other}")),
+    };
+    Ok((mel, content.min(WINDOW_FRAMES)))
 }
 
 /// Relative difference of loudness between resamplers.

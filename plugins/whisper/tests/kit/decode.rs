@@ -104,6 +104,7 @@ impl KitOptions {
             previous: self.previous_tokens.map(Context::Tokens).or(context(self.prompt)),
             hotwords: self.hotwords,
             prefix: context(self.prefix),
+            timestamp_before_prefix: false,
             suppress: suppress(self.suppress_tokens)?,
             suppress_blank: self.suppress_blank.unwrap_or(true),
             without_timestamps: self.without_timestamps,

@@ -9,6 +9,7 @@ use syrinx_plugin_whisper::longform::{
 };
 use syrinx_plugin_whisper::prompt::Context;
 use syrinx_plugin_whisper::segments::{self, Window};
+use syrinx_plugin_whisper::sound::Sound;
 use syrinx_plugin_whisper::timing::WordTiming;
 use syrinx_plugin_whisper::tokenizer::Tokenizer;
 use syrinx_plugin_whisper::window::{self, DecodeError, WindowOptions, WindowResult};
@@ -224,11 +225,13 @@ fn scripted(case: &Case) -> Result<Got, String> {
 fn transcribe(case: &Case) -> Result<Got, String> {
     let recognizer = models::recognizer(case)?;
     let mut options = options(&case.params["options"])?;
-    let file = recognizer.hear(&audio::clips(case)?).map_err(|e| e.to_string())?;
+    let samples = audio::clips(case)?;
+    let file = recognizer.hear(Sound::whole(&samples)).map_err(|e| e.to_string())?;
     if case.params["options"]["language"].is_null() {
         let found = recognizer.detect_language(&file, &[]).map_err(|e| e.to_string())?;
         options.window.language = window::likeliest(&found).ok_or("no language")?.0.to_owned();
     }
-    let found = recognizer.transcribe(&file, &options, &mut chances(case), &mut Silent).map_err(|e| e.to_string())?;
+    let found =
+        recognizer.transcribe(&file, &options, &[], &mut chances(case), &mut Silent).map_err(|e| e.to_string())?;
     Ok(Got::new().value("result", as_json(&found, &options.window.language)))
 }

@@ -40,6 +40,13 @@ fn stored(name: &str) -> Result<PathBuf, String> {
     Ok(files.dir)
 }
 
+/// The directory of Silero VAD, the one that is in faster-whisper's package.
+pub(crate) fn voice_activity() -> Result<PathBuf, String> {
+    let store = Store::default_location().map_err(|e| e.to_string())?;
+    let asset = Catalogue::builtin().asset("silero-vad").map_err(|e| e.to_string())?;
+    store.fetch_asset(&asset, &FetchOptions::default(), &Silent).map_err(|e| e.to_string())
+}
+
 /// The tokenizer of a case's model. Checkpoints of openai/whisper come without one; the cases of such a model have the GPT-2
 /// vocabulary, which is that of tiny.en.
 pub(crate) fn tokenizer(case: &Case) -> Result<Tokenizer, String> {

@@ -5,10 +5,13 @@ use std::ops::Range;
 use serde::Deserialize;
 use serde_json::json;
 use syrinx_plugin_common::kits::{Case, Got, Op};
-use syrinx_plugin_whisper::vad::{self, TimeMap, VadOptions};
+use syrinx_plugin_whisper::sound::Sound;
+use syrinx_plugin_whisper::vad::{self, Silero, TimeMap, VadOptions};
+
+use crate::{audio, models};
 
 /// Ops of this file.
-pub(crate) const OPS: &[Op] = &[Op::new("vad.timestamps", timestamps)];
+pub(crate) const OPS: &[Op] = &[Op::new("vad.timestamps", timestamps), Op::new("vad.probs", probabilities)];
 
 #[derive(Deserialize, Default)]
 #[serde(default)]
@@ -53,4 +56,23 @@ fn timestamps(case: &Case) -> Result<Got, String> {
         .value("collected", collected.collect::<Vec<_>>())
         .value("mapped", mapped(false))
         .value("mapped_end", mapped(true)))
+}
+
+fn probabilities(case: &Case) -> Result<Got, String> {
+    let file: String = case.param("file")?;
+    let name = file.rsplit('/').next().unwrap_or(&file);
+    let silero = Silero::load(&models::voice_activity()?.join(name)).map_err(|e| e.to_string())?;
+    let samples = audio::clips(case)?;
+    let found = silero.probabilities(&Sound::whole(&samples), &|| false).ok_or("it was stopped")?;
+    let chunks = |options: &VadOptions| {
+        let stretches = vad::speech(&found, samples.len(), options).into_iter();
+        stretches.map(|s| json!({"start": s.start, "end": s.end})).collect::<Vec<_>>()
+    };
+    // What the case's second list was made with.
+    let short = VadOptions { min_silence_duration_ms: 500.0, speech_pad_ms: 100.0, ..VadOptions::default() };
+    Ok(Got::new()
+        .value("n_frames", found.len())
+        .value("chunks", chunks(&VadOptions::default()))
+        .value("chunks_500ms", chunks(&short))
+        .f32("out.probs", &[found.len()], found.clone()))
 }

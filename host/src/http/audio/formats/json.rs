@@ -6,13 +6,14 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use serde::Serialize;
-use syrinx_plugin_api::TokenLogprob;
+use syrinx_plugin_api::{Task, TokenLogprob};
+use utoipa::ToSchema;
 
 /// Input tokens that a second of audio counts as, for clients that want the tokens form.
 const AUDIO_TOKENS_PER_SECOND: f64 = 10.0; // tokens per second; ours, models here have no such tokens
 
 /// What OpenAI calls usage, in the two forms that its types have.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, ToSchema)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub(crate) enum Usage {
     /// Of whole responses.
@@ -22,7 +23,7 @@ pub(crate) enum Usage {
 }
 
 /// Where input tokens come from.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, ToSchema)]
 pub(crate) struct InputTokens {
     audio_tokens: u64,
     text_tokens: u64,
@@ -49,15 +50,63 @@ impl Usage {
     }
 }
 
-#[derive(Serialize)]
-struct Body<'a> {
+/// The text, and what it cost.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct PlainTranscript<'a> {
     text: &'a str,
+    /// Of transcriptions: the languages that were spoken, where the model can tell.
     #[serde(skip_serializing_if = "Option::is_none")]
-    logprobs: Option<&'a [TokenLogprob]>,
+    languages: Option<Vec<Language<'a>>>,
+    /// When asked for by `include[]`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    logprobs: Option<Vec<Logprob<'a>>>,
     usage: Usage,
 }
 
+/// A language that was spoken.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Language<'a> {
+    /// ISO 639 code.
+    #[schema(example = "en")]
+    code: &'a str,
+}
+
+/// The languages of a transcript.
+pub(crate) fn languages(transcript: &Transcript) -> Option<Vec<Language<'_>>> {
+    let spoken = transcript.language.as_deref().filter(|_| transcript.task == Task::Transcribe);
+    spoken.map(|code| vec![Language { code }])
+}
+
+/// A token and how sure the model was of it.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Logprob<'a> {
+    token: &'a str,
+    /// Natural logarithm of its probability.
+    logprob: f32,
+    /// Of its text; a token may be a part of a character.
+    bytes: &'a [u8],
+}
+
+impl<'a> From<&'a TokenLogprob> for Logprob<'a> {
+    fn from(token: &'a TokenLogprob) -> Self {
+        /// What JSON can say of a probability of 0.
+        const IMPOSSIBLE: f32 = -9999.0; // as OpenAI does
+        let logprob = if token.logprob.is_finite() { token.logprob } else { IMPOSSIBLE };
+        Self { token: &token.token, logprob, bytes: &token.bytes }
+    }
+}
+
+/// Log probabilities as they are sent.
+pub(crate) fn logprobs(tokens: &[TokenLogprob]) -> Vec<Logprob<'_>> {
+    tokens.iter().map(Logprob::from).collect()
+}
+
 pub(super) fn render(transcript: &Transcript) -> Response {
-    let usage = Usage::seconds(transcript);
-    Json(Body { text: &transcript.text, logprobs: transcript.logprobs.as_deref(), usage }).into_response()
+    Json(PlainTranscript {
+        text: &transcript.text,
+        languages: languages(transcript),
+        logprobs: transcript.logprobs.as_deref().map(logprobs),
+        usage: Usage::seconds(transcript),
+    })
+    .into_response()
 }

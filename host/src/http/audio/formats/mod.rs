@@ -1,8 +1,9 @@
 //! Response formats of transcripts, one file each.
 
-mod json;
+pub(crate) mod diarized_json;
+pub(crate) mod json;
 mod subtitles;
-mod verbose_json;
+pub(crate) mod verbose_json;
 
 pub(crate) use json::Usage;
 
@@ -61,7 +62,8 @@ impl TranscriptFormat {
 pub(crate) fn render(transcript: &Transcript, format: TranscriptFormat, texts_as_json: bool) -> Response {
     let (content_type, text) = match format {
         TranscriptFormat::Json => return json::render(transcript),
-        TranscriptFormat::VerboseJson | TranscriptFormat::DiarizedJson => return verbose_json::render(transcript),
+        TranscriptFormat::VerboseJson => return verbose_json::render(transcript),
+        TranscriptFormat::DiarizedJson => return diarized_json::render(transcript),
         TranscriptFormat::Text => (TEXT, format!("{}\n", transcript.text)),
         TranscriptFormat::Srt => (TEXT, subtitles::srt(&transcript.segments)),
         TranscriptFormat::Vtt => ("text/vtt; charset=utf-8", subtitles::vtt(&transcript.segments)),

@@ -8,10 +8,16 @@ use axum::{
 };
 use serde::Serialize;
 use syrinx_plugin_api::{Segment, Task};
+use utoipa::ToSchema;
 
-#[derive(Serialize)]
-struct Body<'a> {
+/// Everything that is known of a transcript.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct VerboseTranscript<'a> {
+    /// `transcribe` or `translate`.
+    #[schema(example = "transcribe")]
     task: &'static str,
+    /// English name of the language of the text; `unknown` where the model can't say.
+    #[schema(example = "english")]
     language: &'a str,
     /// Translations only: what was spoken.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -19,17 +25,22 @@ struct Body<'a> {
     /// Of the input, in seconds.
     duration: f64,
     text: &'a str,
-    segments: Vec<SegmentBody<'a>>,
+    segments: Vec<VerboseSegment<'a>>,
+    /// Present when asked for, or when the model always gives them.
     #[serde(skip_serializing_if = "Option::is_none")]
-    words: Option<Vec<WordBody<'a>>>,
+    words: Option<Vec<TimedWord<'a>>>,
     usage: Usage,
 }
 
-#[derive(Serialize)]
-struct SegmentBody<'a> {
+/// A stretch of transcript. Statistics that a model doesn't have are 0.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct VerboseSegment<'a> {
     id: usize,
+    /// Whisper: frame (10 ms) at which the decoding window began.
     seek: usize,
+    /// Seconds from the start of the audio.
     start: f64,
+    /// Seconds from the start of the audio.
     end: f64,
     text: &'a str,
     tokens: &'a [u32],
@@ -37,12 +48,14 @@ struct SegmentBody<'a> {
     avg_logprob: f32,
     compression_ratio: f32,
     no_speech_prob: f32,
+    /// Who speaks, when the model tells speakers apart.
     #[serde(skip_serializing_if = "Option::is_none")]
     speaker: Option<&'a str>,
 }
 
-#[derive(Serialize)]
-struct WordBody<'a> {
+/// A word and when it is said, in seconds.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct TimedWord<'a> {
     word: &'a str,
     start: f64,
     end: f64,
@@ -50,15 +63,15 @@ struct WordBody<'a> {
 
 pub(super) fn render(transcript: &Transcript) -> Response {
     let spoken = transcript.language.as_deref().map(language::name);
-    let (task, language, source_language) = match transcript.task {
-        Task::Translate => ("translate", "english", spoken),
-        _ => ("transcribe", spoken.unwrap_or("unknown"), None),
+    let (language, source_language) = match transcript.task {
+        Task::Translate => ("english", spoken),
+        _ => (spoken.unwrap_or("unknown"), None),
     };
     let words = transcript.words.as_ref().map(|words| {
-        words.iter().map(|word| WordBody { word: &word.word, start: word.start, end: word.end }).collect()
+        words.iter().map(|word| TimedWord { word: &word.word, start: word.start, end: word.end }).collect()
     });
-    Json(Body {
-        task,
+    Json(VerboseTranscript {
+        task: task_name(transcript.task),
         language,
         source_language,
         duration: transcript.duration,
@@ -70,10 +83,18 @@ pub(super) fn render(transcript: &Transcript) -> Response {
     .into_response()
 }
 
-fn segment_body(segment: &Segment) -> SegmentBody<'_> {
+/// A task as OpenAI calls it.
+pub(super) fn task_name(task: Task) -> &'static str {
+    match task {
+        Task::Translate => "translate",
+        _ => "transcribe",
+    }
+}
+
+fn segment_body(segment: &Segment) -> VerboseSegment<'_> {
     // JSON has no NaN; a statistic that isn't one is as good as none.
     let finite = |value: f32| if value.is_finite() { value } else { 0.0 };
-    SegmentBody {
+    VerboseSegment {
         id: segment.id,
         seek: segment.seek,
         start: segment.start,

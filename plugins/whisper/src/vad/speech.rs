@@ -1,15 +1,11 @@
-//! Voice activity: from the probability of speech of each frame to stretches of speech, and from times in the joined stretches back to
-//! times in the file.
+//! From the probability of speech of each frame to stretches of speech.
 //!
-//! The probabilities come from Silero VAD, 512 samples a frame. Source: SYSTRAN/faster-whisper `faster_whisper/vad.py:
-//! get_speech_timestamps, collect_chunks, SpeechTimestampsMap`.
+//! Source: SYSTRAN/faster-whisper `faster_whisper/vad.py: get_speech_timestamps`.
 
 use std::ops::Range;
 
-/// Samples per probability.
-pub const FRAME_SAMPLES: usize = 512;
-/// Samples per second.
-const SAMPLE_RATE: f64 = 16_000.0;
+use super::{FRAME_SAMPLES, SAMPLE_RATE};
+
 /// A silence of this length is a good place to cut speech that is too long, seconds.
 const CUT_SILENCE: f64 = 0.098;
 /// How far below the threshold of speech that of silence is.
@@ -165,90 +161,12 @@ fn add_padding(stretches: &mut [Range<usize>], samples: usize, pad: usize) {
     }
 }
 
-/// Stretches of speech that are joined to one piece of audio.
-#[derive(Debug, Clone, PartialEq, Default)]
-pub struct Joined {
-    /// The stretches, samples of the file.
-    pub stretches: Vec<Range<usize>>,
-    /// Where the piece starts in the audio of all pieces, seconds.
-    pub offset: f64,
-    /// Length of the piece, seconds.
-    pub duration: f64,
-}
-
-/// Joins stretches to pieces of at most `max_duration` seconds (a longer stretch is a piece of its own). Always at least one piece.
-#[must_use]
-pub fn join(stretches: &[Range<usize>], max_duration: f64) -> Vec<Joined> {
-    let mut pieces: Vec<Vec<Range<usize>>> = vec![Vec::new()];
-    let mut length = 0; // samples of the last piece
-    for stretch in stretches {
-        if (length + stretch.len()) as f64 > max_duration * SAMPLE_RATE {
-            pieces.push(Vec::new());
-            length = 0;
-        }
-        length += stretch.len();
-        if let Some(piece) = pieces.last_mut() {
-            piece.push(stretch.clone());
-        }
-    }
-    let mut before = 0; // samples of the pieces before
-    let joined = pieces.into_iter().map(|stretches| {
-        let length: usize = stretches.iter().map(Range::len).sum();
-        let piece = Joined { stretches, offset: before as f64 / SAMPLE_RATE, duration: length as f64 / SAMPLE_RATE };
-        before += length;
-        piece
-    });
-    joined.collect()
-}
-
-/// From times in the joined stretches to times in the file.
-#[derive(Debug, Clone, PartialEq)]
-pub struct TimeMap {
-    /// For each stretch: its end in the joined audio (samples), and the silence left out before it (seconds).
-    stretches: Vec<(usize, f64)>,
-}
-
-impl TimeMap {
-    /// A map for these stretches.
-    #[must_use]
-    pub fn new(stretches: &[Range<usize>]) -> Self {
-        let mut silence = 0;
-        let mut previous_end = 0;
-        let stretches = stretches.iter().map(|stretch| {
-            silence += stretch.start.saturating_sub(previous_end);
-            previous_end = stretch.end;
-            (stretch.end.saturating_sub(silence), silence as f64 / SAMPLE_RATE)
-        });
-        Self { stretches: stretches.collect() }
-    }
-
-    /// The time in the file, rounded to hundredths. A time on a border belongs to the stretch after it, unless something ends there.
-    #[must_use]
-    pub fn original(&self, seconds: f64, is_end: bool) -> f64 {
-        let sample = (seconds * SAMPLE_RATE) as usize;
-        let ends_here = |(end, _): &&(usize, f64)| *end > sample || (is_end && *end == sample);
-        let stretch = self.stretches.iter().find(ends_here).or(self.stretches.last());
-        crate::timing::round_to_hundredths(stretch.map_or(0.0, |(_, silence)| *silence) + seconds)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn no_speech_is_one_empty_piece() {
+    fn quiet_frames_are_no_speech() {
         assert!(speech(&[0.1; 40], 40 * 512, &VadOptions::default()).is_empty());
-        assert_eq!(join(&[], 30.0), [Joined::default()]);
-        assert_eq!(TimeMap::new(&[]).original(1.5, false), 1.5);
-    }
-
-    #[test]
-    fn times_move_by_the_silence_that_was_left_out() {
-        let map = TimeMap::new(&[16_000..32_000, 64_000..80_000]);
-        assert_eq!(map.original(0.5, false), 1.5);
-        assert_eq!(map.original(1.0, true), 2.0);
-        assert_eq!(map.original(1.0, false), 4.0);
-        assert_eq!(map.original(9.0, false), 12.0);
     }
 }

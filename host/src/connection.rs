@@ -1,13 +1,8 @@
-//! Connections: how many there may be, which one goes when there are too many, and what is said to a client that doesn't
-//! speak HTTP.
+//! Connections: how many there may be, and which one goes when there are too many.
 //!
 //! A place is taken by every connection. When none is left, the one goes that has waited longest for its client: one that is
 //! kept alive without a request, or whose request doesn't get past its headers. So neither a crowd of idle clients nor one that
 //! sends a letter a minute keeps others out. Connections with a request in work are never closed for this.
-
-mod wire;
-
-pub(crate) use wire::Wire;
 
 use std::{
     collections::HashMap,

@@ -1,0 +1,170 @@
+//! Authentication: which routes are open, where a request's key is, and what one without gets.
+//!
+//! Off, every key is accepted, because OpenAI's clients always send one. On, a request is refused before its body is read, on unknown
+//! routes too.
+
+use super::{
+    body::{self, JsonObject},
+    error::ApiError,
+};
+use crate::server::App;
+use axum::{
+    Json,
+    extract::{Request, State},
+    http::{HeaderMap, header},
+    middleware::Next,
+    response::{IntoResponse as _, Response},
+};
+use serde::Serialize;
+use serde_json::Value;
+use std::sync::Arc;
+use utoipa::ToSchema;
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
+    OpenApiRouter::new().routes(routes!(cluster_auth)).routes(routes!(token))
+}
+
+/// Whether a path needs no key even when authentication is on: what clients ask before they know whether to send one, what
+/// probes ask, and pages that tell nothing about this server.
+pub(super) fn is_open(path: &str) -> bool {
+    const OPEN: [&str; 8] =
+        ["/v1/cluster/auth", "/token", "/health", "/health/live", "/health/ready", "/status", "/docs", "/openapi.json"];
+    OPEN.contains(&path) || path.starts_with("/docs/")
+}
+
+/// Middleware: lets a request through that has a key, or needs none.
+pub(super) async fn guard(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
+    let path = request.uri().path();
+    if is_open(path) || (path == "/metrics" && !app.keys.guard_metrics()) {
+        return next.run(request).await;
+    }
+    match check(&app, request.headers()) {
+        Ok(()) => next.run(request).await,
+        Err(error) => {
+            body::discard(&app, request);
+            error.into_response()
+        }
+    }
+}
+
+/// Whether these headers have a key, or none is needed.
+///
+/// # Errors
+/// 401.
+pub(super) fn check(app: &App, headers: &HeaderMap) -> Result<(), ApiError> {
+    if !app.keys.is_on() {
+        return Ok(());
+    }
+    match key(headers) {
+        Some(key) if app.keys.accept(key) => Ok(()),
+        Some(_) => Err(ApiError::unauthorized("this server does not know the API key")),
+        None => Err(ApiError::unauthorized(
+            "this server needs an API key: send it as `Authorization: Bearer <key>` or as `x-api-key`",
+        )),
+    }
+}
+
+/// The key of a request.
+fn key(headers: &HeaderMap) -> Option<&str> {
+    let text = |name| headers.get(name).and_then(|value| value.to_str().ok()).map(str::trim);
+    let bearer = text(header::AUTHORIZATION).and_then(|value| {
+        let (scheme, key) = value.split_once(' ')?;
+        scheme.eq_ignore_ascii_case("bearer").then(|| key.trim())
+    });
+    let plain = text(header::HeaderName::from_static("x-api-key"));
+    [bearer, plain].into_iter().flatten().find(|key| !key.is_empty())
+}
+
+/// Whether keys are checked.
+#[derive(Serialize, ToSchema)]
+struct ClusterAuth {
+    auth: bool,
+}
+
+/// Whether this server wants a key. Xinference's client asks this first.
+#[utoipa::path(
+    get, path = "/v1/cluster/auth", tag = "server",
+    responses((status = 200, description = "Whether keys are checked", body = ClusterAuth), ApiError)
+)]
+async fn cluster_auth(State(app): State<Arc<App>>) -> Json<ClusterAuth> {
+    Json(ClusterAuth { auth: app.keys.is_on() })
+}
+
+/// What `login` sends.
+#[derive(ToSchema)]
+#[allow(dead_code, reason = "describes the body; the handler reads it leniently")]
+struct Login {
+    /// Anything: keys belong to nobody by name.
+    username: String,
+    /// An API key.
+    #[schema(format = Password)]
+    password: String,
+}
+
+/// What `login` keeps and sends from then on.
+#[derive(Serialize, ToSchema)]
+struct Token {
+    /// The key.
+    access_token: String,
+    /// `bearer`.
+    token_type: &'static str,
+}
+
+/// Turns a login into a token. There are no users here: the password is an API key, and so is the token.
+#[utoipa::path(
+    post, path = "/token", tag = "server", request_body = Login,
+    responses((status = 200, description = "The token to send as `Authorization: Bearer`", body = Token), ApiError)
+)]
+async fn token(State(app): State<Arc<App>>, JsonObject(body): JsonObject) -> Result<Json<Token>, ApiError> {
+    for name in ["username", "password"] {
+        match body.get(name) {
+            Some(Value::String(_)) => {}
+            None | Some(Value::Null) => return Err(ApiError::invalid(name, format!("`{name}` is required"))),
+            Some(_) => return Err(ApiError::invalid(name, format!("`{name}` must be text"))),
+        }
+    }
+    let password = body.get("password").and_then(Value::as_str).unwrap_or_default();
+    if app.keys.is_on() && !app.keys.accept(password) {
+        return Err(ApiError::unauthorized("this server has no users: the password must be one of its API keys"));
+    }
+    Ok(Json(Token { access_token: password.to_owned(), token_type: "bearer" }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(pairs: &[(&'static str, &'static str)]) -> Option<String> {
+        let mut headers = HeaderMap::new();
+        for (name, value) in pairs {
+            headers.append(*name, header::HeaderValue::from_static(value));
+        }
+        key(&headers).map(str::to_owned)
+    }
+
+    #[test]
+    fn keys_are_found_in_either_header() {
+        assert_eq!(of(&[("authorization", "Bearer abc")]).as_deref(), Some("abc"));
+        assert_eq!(of(&[("authorization", "bearer   abc ")]).as_deref(), Some("abc"));
+        assert_eq!(of(&[("x-api-key", "abc")]).as_deref(), Some("abc"));
+        assert_eq!(of(&[("authorization", "Basic abc"), ("x-api-key", "def")]).as_deref(), Some("def"));
+        assert_eq!(of(&[("authorization", "Bearer "), ("x-api-key", "def")]).as_deref(), Some("def"));
+        for none in [&[][..], &[("authorization", "abc")], &[("authorization", "Bearer")], &[("x-api-key", "")]] {
+            assert_eq!(of(none), None, "{none:?}");
+        }
+    }
+
+    #[test]
+    fn open_routes_are_few() {
+        for open in
+            ["/v1/cluster/auth", "/health", "/health/ready", "/status", "/docs", "/docs/", "/docs/a.css", "/token"]
+        {
+            assert!(is_open(open), "{open}");
+        }
+        for closed in ["/", "/v1/models", "/metrics", "/healthy", "/docsx", "/v1/cluster/auth/x", "/STATUS", "//status"]
+        {
+            assert!(!is_open(closed), "{closed}");
+        }
+    }
+}

@@ -1,0 +1,89 @@
+//! What has happened to each model, for people who look at it later: a short list per uid, bounded in both directions.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::{Mutex, PoisonError},
+    time::SystemTime,
+};
+
+/// Events kept per uid; the oldest go.
+const PER_UID: usize = 100;
+/// Uids with events; the one that was quiet for longest goes.
+const UIDS: usize = 500;
+/// Longest text of an event. [characters]
+const CONTENT_LIMIT: usize = 2000;
+
+/// How serious an event is; Xinference's words are its names in upper case.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Severity {
+    /// As it should be.
+    Info,
+    /// Somebody may want to know.
+    Warning,
+    /// Something failed.
+    Error,
+}
+
+/// Something that happened to a model.
+#[derive(Clone, Debug)]
+pub struct Event {
+    /// How serious it is.
+    pub severity: Severity,
+    /// A stable word: `created`, `downloading`, `loading`, `ready`, `error`, `cancelled`, `reloaded`, `terminated`.
+    pub name: &'static str,
+    /// When it happened.
+    pub time: SystemTime,
+    /// Details, for a person.
+    pub content: String,
+}
+
+/// The events of all models.
+#[derive(Debug, Default)]
+pub(crate) struct EventLog {
+    table: Mutex<BTreeMap<String, VecDeque<Event>>>,
+}
+
+impl EventLog {
+    pub(crate) fn note(&self, uid: &str, severity: Severity, name: &'static str, content: impl Into<String>) {
+        let content: String = content.into().chars().take(CONTENT_LIMIT).collect();
+        let event = Event { severity, name, time: SystemTime::now(), content };
+        let mut table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
+        if !table.contains_key(uid) && table.len() >= UIDS {
+            let last = |events: &VecDeque<Event>| events.back().map(|event| event.time);
+            let quietest = table.iter().min_by_key(|(_, events)| last(events)).map(|(uid, _)| uid.clone());
+            quietest.and_then(|quietest| table.remove(&quietest));
+        }
+        let events = table.entry(uid.to_owned()).or_default();
+        if events.len() >= PER_UID {
+            events.pop_front();
+        }
+        events.push_back(event);
+    }
+
+    /// Oldest first; none for a uid that nothing has happened to.
+    pub(crate) fn of(&self, uid: &str) -> Option<Vec<Event>> {
+        let table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
+        table.get(uid).map(|events| events.iter().cloned().collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_newest_stay() {
+        let log = EventLog::default();
+        for number in 0..PER_UID + 5 {
+            log.note("a", Severity::Info, "loading", format!("{number}"));
+        }
+        let events = log.of("a").unwrap();
+        assert_eq!((events.len(), events[0].content.as_str()), (PER_UID, "5"));
+        for number in 0..UIDS {
+            log.note(&format!("m{number}"), Severity::Error, "error", "x".repeat(CONTENT_LIMIT * 2));
+        }
+        assert!(log.of("a").is_none(), "the quietest stays");
+        assert_eq!(log.of("m0").unwrap()[0].content.len(), CONTENT_LIMIT);
+        assert_eq!(log.table.lock().unwrap().len(), UIDS);
+    }
+}

@@ -1,0 +1,232 @@
+//! One uid of the table: what was asked for, where it is, and how far.
+
+use super::{Launch, LaunchError, LaunchSpec, ReloadStatus, Running};
+use serde::Serialize;
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::SystemTime,
+};
+use syrinx_plugin_api::{ModelCard, Object};
+use syrinx_registry::{CancelToken, ModelEntry};
+use tokio::sync::{Notify, watch};
+
+/// Where a launch is.
+#[derive(Clone, Debug)]
+pub enum State {
+    /// The uid is taken, work has not begun.
+    Creating,
+    /// Files are on their way, or the plugin loads.
+    Loading,
+    /// It serves.
+    Ready(Arc<Running>),
+    /// It never served. The uid is free again.
+    Failed(LaunchError),
+    /// It finishes what it has begun.
+    Terminating,
+}
+
+impl State {
+    /// Xinference's word for it.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Creating => "CREATING",
+            Self::Loading => "LOADING",
+            Self::Ready(_) => "READY",
+            Self::Failed(_) => "ERROR",
+            Self::Terminating => "TERMINATING",
+        }
+    }
+
+    /// It doesn't serve yet, but will unless something goes wrong.
+    pub(super) fn is_launching(&self) -> bool {
+        matches!(self, Self::Creating | Self::Loading)
+    }
+}
+
+/// How far a launch is.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct LaunchProgress {
+    /// `pending`, `downloading`, `launching`, `loading`, `completed` or `cancelled`; one that failed stays where it was.
+    pub stage: &'static str,
+    /// 0…1 over the whole launch; never goes back.
+    pub progress: f64,
+    /// Details for a person: the file in work, what went wrong.
+    pub info: String,
+    /// Files that were or are being fetched.
+    pub files: Vec<FileProgress>,
+    /// When any of this changed last.
+    #[serde(skip)]
+    pub updated: SystemTime,
+}
+
+/// How far a file of a download is.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct FileProgress {
+    /// Path in the model's directory, or the name of the package that it is in.
+    pub name: String,
+    /// Bytes that are here.
+    pub done: u64,
+    /// Bytes altogether, when known.
+    pub total: Option<u64>,
+}
+
+impl Default for LaunchProgress {
+    fn default() -> Self {
+        Self { stage: "pending", progress: 0.0, info: String::new(), files: Vec::new(), updated: SystemTime::now() }
+    }
+}
+
+/// Most files that a launch's progress lists.
+const FILES_SHOWN: usize = 500;
+
+/// Which files a model was loaded from.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Provenance {
+    /// `model_version`; none for a directory of the caller's.
+    pub version: Option<String>,
+    /// Revision of the repository or version of the package.
+    pub revision: Option<String>,
+    /// Format of the weights.
+    pub format: Option<&'static str>,
+    /// Quantization of the weights.
+    pub quantization: Option<String>,
+}
+
+/// A model of the table, running or not.
+pub struct ModelStatus {
+    /// Its uid.
+    pub uid: String,
+    /// What was asked for.
+    pub spec: LaunchSpec,
+    /// The catalogue entry.
+    pub entry: Arc<ModelEntry>,
+    /// Launch options that it was loaded with: the caller's over the catalogue's.
+    pub options: Object,
+    /// When the launch began.
+    pub created: SystemTime,
+    /// Where it is.
+    pub state: State,
+    /// How far the launch is or was.
+    pub progress: LaunchProgress,
+    /// The files it was loaded from, once they are known.
+    pub provenance: Provenance,
+    /// The model's own description, once it is ready.
+    pub card: Option<Arc<ModelCard>>,
+    /// Generation of the plugin that serves it.
+    pub generation: Option<u64>,
+}
+
+/// One uid.
+pub(crate) struct Slot {
+    pub(super) uid: String,
+    pub(super) spec: LaunchSpec,
+    pub(super) entry: Arc<ModelEntry>,
+    pub(super) created: SystemTime,
+    pub(super) state: watch::Sender<State>,
+    pub(super) cancel: CancelToken,
+    /// Wakes whoever waits for the launch when it is cancelled.
+    pub(super) cancelled: Notify,
+    /// Launch options after the catalogue's defaults.
+    options: Mutex<Object>,
+    progress: Mutex<LaunchProgress>,
+    provenance: Mutex<Provenance>,
+    pub(super) reload: Mutex<Option<ReloadStatus>>,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // Every change is one assignment: a panic elsewhere can't leave it half done.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Slot {
+    pub(super) fn new(uid: String, spec: LaunchSpec, entry: Arc<ModelEntry>, options: Object) -> Self {
+        Self {
+            uid,
+            spec,
+            entry,
+            created: SystemTime::now(),
+            state: watch::Sender::new(State::Creating),
+            cancel: CancelToken::new(),
+            cancelled: Notify::new(),
+            options: Mutex::new(options),
+            progress: Mutex::default(),
+            provenance: Mutex::default(),
+            reload: Mutex::default(),
+        }
+    }
+
+    pub(super) fn status(&self) -> ModelStatus {
+        let state = self.state.borrow().clone();
+        let running = if let State::Ready(running) = &state { Some(running.clone()) } else { None };
+        ModelStatus {
+            uid: self.uid.clone(),
+            spec: self.spec.clone(),
+            entry: self.entry.clone(),
+            options: self.options(),
+            created: self.created,
+            progress: lock(&self.progress).clone(),
+            provenance: lock(&self.provenance).clone(),
+            card: running.as_ref().map(|running| running.card()),
+            generation: running.as_ref().map(|running| running.generation()),
+            state,
+        }
+    }
+
+    pub(super) fn handle(&self) -> Launch {
+        Launch { uid: self.uid.clone(), state: self.state.subscribe() }
+    }
+
+    pub(super) fn has_failed(&self) -> bool {
+        matches!(*self.state.borrow(), State::Failed(_))
+    }
+
+    pub(super) fn options(&self) -> Object {
+        lock(&self.options).clone()
+    }
+
+    pub(super) fn set_options(&self, options: Object) {
+        *lock(&self.options) = options;
+    }
+
+    pub(super) fn set_provenance(&self, provenance: Provenance) {
+        *lock(&self.provenance) = provenance;
+    }
+
+    /// Changes what the launch tells of itself. What is not given stays.
+    pub(super) fn report(&self, stage: Option<&'static str>, progress: f64, info: &str) {
+        let mut current = lock(&self.progress);
+        current.stage = stage.unwrap_or(current.stage);
+        current.progress = current.progress.max(progress);
+        info.clone_into(&mut current.info);
+        current.updated = SystemTime::now();
+    }
+
+    pub(super) fn report_file(&self, name: &str, done: u64, total: Option<u64>) {
+        let mut current = lock(&self.progress);
+        current.updated = SystemTime::now();
+        // The file in work is the last one, nearly always.
+        if let Some(file) = current.files.iter_mut().rev().find(|file| file.name == name) {
+            file.done = done;
+            file.total = total.or(file.total);
+        } else if current.files.len() < FILES_SHOWN {
+            current.files.push(FileProgress { name: name.to_owned(), done, total });
+        }
+    }
+
+    /// Cancels the launch, unless it is over. Says whether it did.
+    pub(super) fn cancel_launch(&self) -> bool {
+        let mut launching = false;
+        // Under the lock of the state, which it would need to become ready.
+        self.state.send_if_modified(|state| {
+            launching = state.is_launching();
+            if launching {
+                self.cancel.cancel();
+            }
+            false
+        });
+        if launching {
+            self.cancelled.notify_one();
+        }
+        launching
+    }
+}

@@ -1,0 +1,72 @@
+//! Windows that are decoded side by side against the same windows one by one, on a small model of random weights.
+
+use std::path::{Path, PathBuf};
+
+use syrinx_plugin_whisper::frontend::{MelExtractor, WINDOW_SAMPLES};
+use syrinx_plugin_whisper::model::{AudioFeatures, ComputeType, LoadOptions, WhisperModel};
+use syrinx_plugin_whisper::search::{Recorded, SplitMix};
+use syrinx_plugin_whisper::sound::Sound;
+use syrinx_plugin_whisper::tokenizer::Tokenizer;
+use syrinx_plugin_whisper::window::{self, DecodeError, WindowOptions};
+
+struct Model {
+    network: WhisperModel,
+    tokenizer: Tokenizer,
+}
+
+fn load(compute_type: ComputeType) -> Model {
+    let dir: PathBuf = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/kits/whisper/models/rand-v2-hf");
+    let network = WhisperModel::load(&dir, &LoadOptions { threads: 2, compute_type }).expect("the kit has the model");
+    let tokenizer = Tokenizer::load(&dir, network.dims().n_vocab, Some(true)).expect("and its vocabulary");
+    Model { network, tokenizer }
+}
+
+/// Windows of noise, each of another loudness and length.
+fn audio(model: &Model, count: usize) -> Vec<AudioFeatures> {
+    use syrinx_plugin_whisper::search::Uniform;
+    let extractor = MelExtractor::new(model.network.dims().n_mels);
+    let windows = (1..=count).map(|number| {
+        let mut chance = SplitMix::new(number as u64);
+        let samples: Vec<f32> =
+            (0..16_000 * number).map(|_| (chance.next() as f32 - 0.5) * 0.2 * number as f32).collect();
+        let features = extractor.listen(Sound::whole(&samples), WINDOW_SAMPLES).expect("long enough");
+        model.network.encode(&features.window(0, features.content_frames())).expect("a window")
+    });
+    windows.collect()
+}
+
+fn check(compute_type: ComputeType, options: &WindowOptions, count: usize) {
+    let model = load(compute_type);
+    let audio = audio(&model, count);
+    let no_chance = || Recorded::new(Vec::new());
+    let together =
+        window::decode_all(&model.network, &model.tokenizer, &audio, options, &mut no_chance(), &|| false).unwrap();
+    assert_eq!(together.len(), count);
+    for (audio, together) in audio.iter().zip(together) {
+        let mut session = model.network.session(audio);
+        let alone = window::decode(&mut session, &model.tokenizer, options, &mut no_chance(), &|| false).unwrap();
+        assert_eq!(together.tokens, alone.tokens);
+        assert!((together.avg_logprob - alone.avg_logprob).abs() < 1e-3, "{together:?} {alone:?}");
+        assert!((together.no_speech_prob - alone.no_speech_prob).abs() < 1e-4);
+    }
+}
+
+#[test]
+fn side_by_side_finds_what_one_by_one_does() {
+    let greedy = WindowOptions { sample_len: Some(40), ..WindowOptions::default() };
+    check(ComputeType::Float32, &greedy, 3);
+    check(ComputeType::Float32, &WindowOptions { beam_size: Some(5), ..greedy.clone() }, 6);
+    check(ComputeType::Int8, &greedy, 3);
+}
+
+#[test]
+fn nothing_and_a_stopped_job_end_at_once() {
+    let model = load(ComputeType::Float32);
+    let options = WindowOptions::default();
+    let mut chance = Recorded::new(Vec::new());
+    let none = window::decode_all(&model.network, &model.tokenizer, &[], &options, &mut chance, &|| false);
+    assert_eq!(none, Ok(Vec::new()));
+    let audio = audio(&model, 2);
+    let stopped = window::decode_all(&model.network, &model.tokenizer, &audio, &options, &mut chance, &|| true);
+    assert_eq!(stopped, Err(DecodeError::Stopped));
+}
