@@ -47,6 +47,9 @@ const HEADERS: Duration = Duration::from_secs(60);
 /// Most bytes of a request's line and headers, which a client may make the server hold.
 const HEADER_BYTES: usize = 64 << 10;
 
+/// How often measurements are summed up.
+const UPKEEP: Duration = Duration::from_secs(10);
+
 /// How often a server without a free connection looks for an idle one.
 const LOOK_FOR_IDLE: Duration = Duration::from_millis(100);
 
@@ -382,6 +385,15 @@ pub async fn run(listener: TcpListener, app: Arc<App>, stop: impl Future<Output 
     let auth = if app.keys.is_on() { "on" } else { "off" };
     tracing::info!(version = env!("CARGO_PKG_VERSION"), auth, "listening on http://{}", app.address());
     let router = http::router(app.clone());
+    // Measurements that nobody fetches would pile up.
+    let mut upkeep = JoinSet::new();
+    let measured = app.metrics.clone();
+    upkeep.spawn(async move {
+        loop {
+            tokio::time::sleep(UPKEEP).await;
+            measured.run_upkeep();
+        }
+    });
     let graceful = GracefulShutdown::new();
     let mut connections = JoinSet::new();
     let open = Connections::default();
