@@ -214,6 +214,8 @@ pub fn serve(config: Config) -> Result<(), ServeError> {
 
 /// Log lines on standard error. A filter that makes no sense is replaced by `info`.
 fn start_log(filter: &str) {
+    // Decoders call every odd upload an error; what is wrong with it is told to whoever sent it.
+    let filter = format!("symphonia=off,{filter}");
     let (filter, mistake) = match tracing_subscriber::EnvFilter::try_new(filter) {
         Ok(parsed) => (parsed, None),
         Err(error) => (tracing_subscriber::EnvFilter::new("info"), Some(error)),

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from checks import check, plain, raises, run, times_in_order
 from xinference_client import AsyncRESTfulClient, RESTfulClient
+from xinference_client.client.restful.restful_client import RESTfulAudioModelHandle
 
 STT, TTS, TONE, ECHO = "whisper-base", "Kokoro-82M", "tone", "echo"
 SENTENCE = "Water boils at one hundred degrees."
@@ -285,6 +286,19 @@ def speech_errors_have_details(s):
     raises(RuntimeError, lambda: s.model(TONE).transcriptions(b"no sound"), "Failed to transcribe")
     raises(RuntimeError, lambda: s.model(TONE).transcriptions(s.sound, response_format="xml"), "xml")
     raises(RuntimeError, lambda: s.model(TONE).create_embedding(s.sound), "audio embedding")
+
+
+@check
+def the_calls_of_dify(s):
+    # As its provider for Xinference makes them: the handles without a client, an open file, voices of its own.
+    assert isinstance(s.client.get_model(STT), RESTfulAudioModelHandle)
+    handle = RESTfulAudioModelHandle(STT, s.url, {})
+    with s.clip.open("rb") as file:
+        answer = handle.transcriptions(audio=file, language=None, prompt=None, response_format="verbose_json", temperature=0)
+    assert plain(answer["text"]) == s.said, answer
+    for voice in ("", "default"):
+        sound = RESTfulAudioModelHandle(TTS, s.url, {}).speech(input="Hello Dify!", voice=voice, response_format="mp3", speed=1.0, stream=False)
+        assert len(sound) > 1000
 
 
 # Registrations

@@ -18,6 +18,16 @@ pub fn run(script: &str, arguments: &[&str]) -> Option<Value> {
     Some(report.unwrap_or_else(|error| panic!("{script} printed no JSON ({error}):\n{printed}")))
 }
 
+/// A run of this code with the packages; none where there is no Node.
+pub fn command_of(code: &str) -> Option<Command> {
+    let file = directory()?.join("snippet.mjs");
+    std::fs::write(&file, code).expect("writing a file");
+    let mut command = Command::new("node");
+    command.arg(file);
+    python::without_the_developers_settings(&mut command);
+    Some(command)
+}
+
 /// The folder with the scripts and their packages. Made at the first call.
 fn directory() -> Option<&'static Path> {
     static DIRECTORY: OnceLock<Option<PathBuf>> = OnceLock::new();

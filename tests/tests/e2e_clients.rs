@@ -2,7 +2,7 @@
 #![allow(clippy::print_stdout)] // what was checked, shown with --nocapture
 
 use serde_json::{Value, json};
-use std::{fs, sync::OnceLock};
+use std::{fs, process::Command, sync::OnceLock};
 use syrinx_registry::StoreConfig;
 use syrinx_tests::{
     clips::clip,
@@ -91,23 +91,47 @@ fn xinference_for_python() {
     run(|arguments| Environment::Xinference.run("xinference_checks.py", arguments), 20);
 }
 
+/// The README's section about clients, snippet by snippet.
 #[test]
-fn readme_snippets_for_python_are_true() {
+fn readme_is_true() {
     let readme = fs::read_to_string(workspace::root().join("README.md")).expect("the README");
-    for part in readme.split("```python\n").skip(1) {
-        let snippet = part.split("```").next().expect("it ends");
+    let section = readme.split("\n## ").find(|section| section.starts_with("Use it")).expect("the section");
+    let mut parts = section.split("```").skip(1).step_by(2);
+    let mut snippets = 0;
+    while let Some((language, code)) = parts.next().and_then(|part| part.split_once('\n')) {
         let directory = tempfile::tempdir().expect("a temporary directory");
-        let snippet = snippet.replace("http://127.0.0.1:9997", server().address());
         fs::copy(clip(CLIP).path(), directory.path().join("clip.wav")).expect("copying a clip");
-        let file = directory.path().join("snippet.py");
-        fs::write(&file, &snippet).expect("writing a file");
-        let environment = if snippet.contains("xinference") { Environment::Xinference } else { Environment::Clients };
-        let output = std::process::Command::new(environment.interpreter())
-            .arg(&file)
-            .current_dir(directory.path())
-            .output()
-            .expect("Python starts");
-        assert!(output.status.success(), "{snippet}\n{}", String::from_utf8_lossy(&output.stderr));
-        println!("{snippet}\n--\n{}", String::from_utf8_lossy(&output.stdout));
+        let code = code.replace("http://127.0.0.1:9997", server().address());
+        let mut command = match language {
+            "python" => {
+                let xinference = code.contains("xinference");
+                let environment = if xinference { Environment::Xinference } else { Environment::Clients };
+                let mut command = Command::new(environment.interpreter());
+                command.args(["-c", &code]);
+                command
+            }
+            "js" => match node::command_of(&code) {
+                Some(command) => command,
+                None => continue,
+            },
+            "sh" => {
+                let mut command = Command::new("sh");
+                let programs = [Environment::Xinference.interpreter(), &workspace::syrinx()]
+                    .map(|program| program.parent().expect("it lies in a directory").display().to_string());
+                let path = format!("{}:{}", programs.join(":"), std::env::var("PATH").unwrap_or_default());
+                command.args(["-e", "-c", &code]).env("PATH", path).env("SYRINX_ENDPOINT", server().address());
+                command.env("XINFERENCE_HOME", workspace::scratch("xinference-home"));
+                command
+            }
+            _ => continue,
+        };
+        let output = command.current_dir(directory.path()).output().expect("it starts");
+        let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        assert!(output.status.success(), "{code}\n{out}{err}");
+        // A server's refusal makes no failure of curl's.
+        assert!(!out.contains("\"error\""), "{code}\n{out}");
+        println!("{code}\n--\n{out}");
+        snippets += 1;
     }
+    assert!(snippets >= 4, "{snippets}");
 }

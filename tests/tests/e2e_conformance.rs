@@ -64,7 +64,7 @@ fn description_and_measurements_are_well_formed() {
 fn generated_requests_find_nothing() {
     let folders = BeeperFolders::default();
     let server = serve(&folders, &[], &[]);
-    generate(&server, 12, &[]);
+    generate(&server, 10, &[]);
     assert!(server.is_alive(), "{}", server.log());
 }
 
@@ -72,7 +72,7 @@ fn generated_requests_find_nothing() {
 fn generated_requests_find_nothing_with_keys_either() {
     let folders = BeeperFolders::default();
     let server = serve(&folders, &[], &[("SYRINX_API_KEYS", KEY)]);
-    generate(&server, 4, &["--header", &format!("Authorization: Bearer {KEY}")]);
+    generate(&server, 2, &["--header", &format!("Authorization: Bearer {KEY}")]);
     assert!(server.is_alive(), "{}", server.log());
 }
 
@@ -83,7 +83,7 @@ fn generate(server: &Server, examples: u32, arguments: &[&str]) {
     let scratch = tempfile::tempdir().expect("a temporary directory");
     let mut command = Command::new(program);
     command.arg("--config-file").arg(python.join("schemathesis.toml")).arg("run").arg(server.url("/openapi.json"));
-    command.args(["--phases", "examples,coverage,fuzzing", "--seed", "1", "--no-shrink", "--workers", "2"]);
+    command.args(["--phases", "coverage,fuzzing", "--seed", "1", "--no-shrink", "--workers", "2"]);
     command.args(["--max-examples", &examples.to_string(), "--continue-on-failure"]).args(arguments);
     command.env("SCHEMATHESIS_HOOKS", "schemathesis_hooks").env("PYTHONPATH", &python).env("NO_COLOR", "1");
     command.env("PYTHONDONTWRITEBYTECODE", "1").env("RUNNING_MODELS", r#"["tone", "chime"]"#);

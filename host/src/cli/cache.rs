@@ -7,7 +7,6 @@ use super::{
 };
 use clap::Args;
 use serde_json::Value;
-use std::io::{self, BufRead as _, Write as _};
 
 /// Lists the downloads of a running server.
 #[derive(Debug, Args)]
@@ -83,7 +82,7 @@ impl RemoveCache {
             }
             screen::line(format_args!("To be deleted of {}:", self.model_version));
             paths.iter().for_each(screen::line);
-            if !agreed("Do you want to proceed with the deletion? [y/N]: ")? {
+            if !screen::agreed("Do you want to proceed with the deletion? [y/N]: ")? {
                 return Err(Failure::new("nothing was deleted"));
             }
         }
@@ -95,14 +94,4 @@ impl RemoveCache {
         screen::line(format_args!("The download of version {} has been deleted.", self.model_version));
         Ok(())
     }
-}
-
-/// What a person answers to a question.
-fn agreed(question: &str) -> Result<bool, Failure> {
-    let failed = |error: io::Error| Failure::new(error.to_string());
-    eprint!("{question}");
-    io::stderr().flush().map_err(failed)?;
-    let mut answer = String::new();
-    io::stdin().lock().read_line(&mut answer).map_err(failed)?;
-    Ok(["y", "yes"].contains(&answer.trim().to_ascii_lowercase().as_str()))
 }

@@ -10,6 +10,10 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Map, Value, json};
 use std::{
     io::{self, IsTerminal as _},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     thread,
     time::Duration,
 };
@@ -226,7 +230,12 @@ fn some_of(list: &[String]) -> Option<&[String]> {
 /// Shows the progress of a launch until it is over.
 fn wait(client: &Client, uid: &str) -> Outcome {
     let mut progress = Progress::new(uid);
+    let interrupted = interrupts();
     loop {
+        if interrupted.swap(false, Ordering::Relaxed) {
+            progress.end();
+            return give_up(client, uid);
+        }
         let instances = client.get(&format!("/v1/models/instances?model_uid={}", encoded(uid)))?;
         let instance = instances.get(0).cloned().unwrap_or_default();
         match instance["status"].as_str().unwrap_or_default() {
@@ -251,6 +260,28 @@ fn wait(client: &Client, uid: &str) -> Outcome {
         progress.show(now["progress"].as_f64().unwrap_or(0.0).min(0.999), now["stage"].as_str().unwrap_or_default());
         thread::sleep(GLANCE);
     }
+}
+
+/// Becomes true with Ctrl-C.
+fn interrupts() -> Arc<AtomicBool> {
+    let interrupted = Arc::new(AtomicBool::new(false));
+    let flag = interrupted.clone();
+    thread::spawn(move || {
+        let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else { return };
+        while runtime.block_on(tokio::signal::ctrl_c()).is_ok() {
+            flag.store(true, Ordering::Relaxed);
+        }
+    });
+    interrupted
+}
+
+/// The launch goes on by itself; whoever sits in front of it can have it stopped.
+fn give_up(client: &Client, uid: &str) -> Outcome {
+    if io::stdin().is_terminal() && screen::agreed("Cancel the launch? [y/N]: ")? {
+        client.post_json(&format!("/v1/models/{}/cancel", encoded(uid)), &Value::Null)?;
+        return Err(Failure::new(format!("the launch of `{uid}` was cancelled")));
+    }
+    Err(Failure::new(format!("interrupted; the launch of `{uid}` goes on, see `syrinx list`")))
 }
 
 /// A bar on a terminal, else a line for each change; both on standard error.

@@ -56,24 +56,26 @@ pub(super) fn check(app: &App, headers: &HeaderMap) -> Result<(), ApiError> {
     if !app.keys.is_on() {
         return Ok(());
     }
-    match key(headers) {
-        Some(key) if app.keys.accept(key) => Ok(()),
-        Some(_) => Err(ApiError::unauthorized("this server does not know the API key")),
-        None => Err(ApiError::unauthorized(
-            "this server needs an API key: send it as `Authorization: Bearer <key>` or as `x-api-key`",
-        )),
+    let given: Vec<&str> = given(headers).collect();
+    if given.iter().any(|key| app.keys.accept(key)) {
+        return Ok(());
     }
+    Err(ApiError::unauthorized(if given.is_empty() {
+        "this server needs an API key: send it as `Authorization: Bearer <key>` or as `x-api-key`"
+    } else {
+        "this server does not know the API key"
+    }))
 }
 
-/// The key of a request.
-fn key(headers: &HeaderMap) -> Option<&str> {
+/// The keys of a request: there are two places for one, and some clients fill the first with a word of their own.
+fn given(headers: &HeaderMap) -> impl Iterator<Item = &str> {
     let text = |name| headers.get(name).and_then(|value| value.to_str().ok()).map(str::trim);
     let bearer = text(header::AUTHORIZATION).and_then(|value| {
         let (scheme, key) = value.split_once(' ')?;
         scheme.eq_ignore_ascii_case("bearer").then(|| key.trim())
     });
     let plain = text(header::HeaderName::from_static("x-api-key"));
-    [bearer, plain].into_iter().flatten().find(|key| !key.is_empty())
+    [bearer, plain].into_iter().flatten().filter(|key| !key.is_empty())
 }
 
 /// Whether keys are checked.
@@ -135,23 +137,25 @@ async fn token(State(app): State<Arc<App>>, JsonObject(body): JsonObject) -> Res
 mod tests {
     use super::*;
 
-    fn of(pairs: &[(&'static str, &'static str)]) -> Option<String> {
-        let mut headers = HeaderMap::new();
-        for (name, value) in pairs {
-            headers.append(*name, header::HeaderValue::from_static(value));
-        }
-        key(&headers).map(str::to_owned)
-    }
-
     #[test]
     fn keys_are_found_in_either_header() {
-        assert_eq!(of(&[("authorization", "Bearer abc")]).as_deref(), Some("abc"));
-        assert_eq!(of(&[("authorization", "bearer   abc ")]).as_deref(), Some("abc"));
-        assert_eq!(of(&[("x-api-key", "abc")]).as_deref(), Some("abc"));
-        assert_eq!(of(&[("authorization", "Basic abc"), ("x-api-key", "def")]).as_deref(), Some("def"));
-        assert_eq!(of(&[("authorization", "Bearer "), ("x-api-key", "def")]).as_deref(), Some("def"));
-        for none in [&[][..], &[("authorization", "abc")], &[("authorization", "Bearer")], &[("x-api-key", "")]] {
-            assert_eq!(of(none), None, "{none:?}");
+        for (pairs, expected) in [
+            (&[("authorization", "Bearer abc")][..], &["abc"][..]),
+            (&[("authorization", "bearer   abc ")], &["abc"]),
+            (&[("x-api-key", "abc")], &["abc"]),
+            (&[("authorization", "Basic abc"), ("x-api-key", "def")], &["def"]),
+            (&[("authorization", "Bearer not-empty"), ("x-api-key", "def")], &["not-empty", "def"]),
+            (&[("authorization", "Bearer "), ("x-api-key", "def")], &["def"]),
+            (&[], &[]),
+            (&[("authorization", "abc")], &[]),
+            (&[("authorization", "Bearer")], &[]),
+            (&[("x-api-key", "")], &[]),
+        ] {
+            let mut headers = HeaderMap::new();
+            for (name, value) in pairs {
+                headers.append(*name, header::HeaderValue::from_static(value));
+            }
+            assert_eq!(given(&headers).collect::<Vec<_>>(), expected, "{pairs:?}");
         }
     }
 

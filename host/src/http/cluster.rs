@@ -40,7 +40,7 @@ struct InfoQuery {
 }
 
 /// A node: this process as supervisor, and again as worker.
-#[derive(Serialize, ToSchema)]
+#[derive(Default, Serialize, ToSchema)]
 struct Node {
     /// `Supervisor` or `Worker`.
     node_type: &'static str,
@@ -51,28 +51,31 @@ struct Node {
     /// Their memory, as in `24576MiB`; the number 0 without GPUs, as Xinference has it.
     #[schema(value_type = Value)]
     gpu_vram_total: Value,
-    #[serde(flatten)]
-    details: Option<NodeDetails>,
-}
-
-/// What `detailed` adds.
-#[derive(Serialize, ToSchema)]
-struct NodeDetails {
-    cpu_count: usize,
+    // What follows is there only when details are asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cpu_count: Option<usize>,
     /// CPUs that are idle.
-    cpu_available: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cpu_available: Option<f64>,
     /// Bytes.
-    mem_used: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    mem_used: Option<u64>,
     /// Bytes.
-    mem_available: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    mem_available: Option<u64>,
     /// Bytes.
-    mem_total: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    mem_total: Option<u64>,
     /// Percent, the mean of all; null without GPUs.
-    gpu_utilization: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<f64>)]
+    gpu_utilization: Option<Option<f64>>,
     /// As `gpu_vram_total`.
+    #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Value)]
-    gpu_vram_available: Value,
-    software_version: &'static str,
+    gpu_vram_available: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    software_version: Option<&'static str>,
 }
 
 /// The nodes of the cluster.
@@ -83,27 +86,34 @@ struct NodeDetails {
 async fn info(State(app): State<Arc<App>>, Query(query): Query<InfoQuery>) -> Result<Json<Vec<Node>>, ApiError> {
     let detailed = query.detailed.as_deref().and_then(super::body::truth).unwrap_or(false);
     let machine = machine(&app).await?;
-    let node = |node_type, gpus: &[Gpu]| Node {
-        node_type,
-        ip_address: app.address(),
-        gpu_count: gpus.len(),
-        gpu_vram_total: mebibytes(gpus, |gpu| gpu.memory_total),
-        details: detailed.then(|| details(&machine, gpus)),
+    let node = |node_type, gpus: &[Gpu]| {
+        let node = Node {
+            node_type,
+            ip_address: app.address(),
+            gpu_count: gpus.len(),
+            gpu_vram_total: mebibytes(gpus, |gpu| gpu.memory_total),
+            ..Node::default()
+        };
+        if detailed { node.with_details(&machine, gpus) } else { node }
     };
     Ok(Json(vec![node("Supervisor", &[]), node("Worker", &machine.gpus)]))
 }
 
-fn details(machine: &Snapshot, gpus: &[Gpu]) -> NodeDetails {
-    let usages: Vec<f64> = gpus.iter().filter_map(|gpu| gpu.usage).collect();
-    NodeDetails {
-        cpu_count: machine.cpus,
-        cpu_available: machine.cpus as f64 * (1.0 - machine.cpu_usage),
-        mem_used: machine.memory_total.saturating_sub(machine.memory_available),
-        mem_available: machine.memory_available,
-        mem_total: machine.memory_total,
-        gpu_utilization: (!usages.is_empty()).then(|| usages.iter().sum::<f64>() / usages.len() as f64 * 100.0),
-        gpu_vram_available: mebibytes(gpus, |gpu| Some(gpu.memory_total?.saturating_sub(gpu.memory_used?))),
-        software_version: env!("CARGO_PKG_VERSION"),
+impl Node {
+    fn with_details(self, machine: &Snapshot, gpus: &[Gpu]) -> Self {
+        let usages: Vec<f64> = gpus.iter().filter_map(|gpu| gpu.usage).collect();
+        let usage = (!usages.is_empty()).then(|| usages.iter().sum::<f64>() / usages.len() as f64 * 100.0);
+        Self {
+            cpu_count: Some(machine.cpus),
+            cpu_available: Some(machine.cpus as f64 * (1.0 - machine.cpu_usage)),
+            mem_used: Some(machine.memory_total.saturating_sub(machine.memory_available)),
+            mem_available: Some(machine.memory_available),
+            mem_total: Some(machine.memory_total),
+            gpu_utilization: Some(usage),
+            gpu_vram_available: Some(mebibytes(gpus, |gpu| Some(gpu.memory_total?.saturating_sub(gpu.memory_used?)))),
+            software_version: Some(env!("CARGO_PKG_VERSION")),
+            ..self
+        }
     }
 }
 
@@ -117,6 +127,7 @@ fn mebibytes(gpus: &[Gpu], bytes: impl Fn(&Gpu) -> Option<u64>) -> Value {
 
 /// The server's version.
 #[derive(Serialize, ToSchema)]
+#[schema(as = ServerVersion)]
 struct Version {
     version: &'static str,
     /// Always null: builds don't know their commit.
@@ -137,7 +148,7 @@ async fn version() -> Json<Version> {
 /// How many GPUs models could run on.
 #[utoipa::path(
     get, path = "/v1/cluster/devices", tag = "cluster",
-    responses((status = 200, description = "Their number", body = usize), ApiError)
+    responses((status = 200, description = "Their number", body = usize, content_type = "application/json"), ApiError)
 )]
 async fn devices(State(app): State<Arc<App>>) -> Result<Json<usize>, ApiError> {
     Ok(Json(machine(&app).await?.gpus.len()))

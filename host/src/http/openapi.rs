@@ -92,6 +92,14 @@ fn complete(description: &mut Description, auth: bool) {
             for (status, response) in ApiError::responses() {
                 operation.responses.responses.entry(status).or_insert(response);
             }
+            for response in operation.responses.responses.values_mut() {
+                if let RefOr::T(response) = response
+                    && response.description.is_empty()
+                {
+                    // It has to be there.
+                    response.description = "Done".to_owned();
+                }
+            }
             if open {
                 operation.security = Some(Vec::new());
             }

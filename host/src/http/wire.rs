@@ -81,7 +81,7 @@ fn refused(head: &[u8]) -> Option<StatusCode> {
 fn answer(status: StatusCode, any_origin: bool) -> Vec<u8> {
     let message = match status.as_u16() {
         414 => "the request target is too long",
-        431 => "the request has too many headers, or they are too large",
+        431 => "the request's target and headers are too large, or too many",
         _ => "this is not a well-formed HTTP/1.1 request",
     };
     let body = serde_json::to_string(&ApiError::new(status, message).body()).unwrap_or_default();

@@ -91,7 +91,7 @@ impl Models {
         check_engine(&spec, &entry)?;
         choose_source(&mut spec, &entry)?;
         if let Some(path) = spec.model_path.as_ref().filter(|path| !path.is_dir()) {
-            let message = format!("`model_path`: there is no directory {}", path.display());
+            let message = format!("`model_path`: there is no directory {path:?}");
             return Err(LaunchError::invalid("model_path", message));
         }
         let options = options(&spec, &entry, &plugin)?;

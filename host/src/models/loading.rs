@@ -24,6 +24,9 @@ pub(super) type LoadReport = Arc<dyn Fn(f32, &str) + Send + Sync>;
 /// Share of a launch's progress that downloads take.
 const DOWNLOADED: f64 = 0.8;
 
+/// How the message of a panic begins, see `syrinx_plugin_api::export`. It is nobody's business but the operator's.
+const PANICKED: &str = "the plugin panicked";
+
 /// How long a cancelled launch gets to end by itself. Then it is left behind: what it still loads is dropped.
 const CANCELLATION: Duration = Duration::from_secs(2);
 
@@ -221,7 +224,12 @@ impl Models {
                 LaunchError::invalid(error.field.as_deref().unwrap_or("model_name"), told(&error.message))
             }
             ErrorKind::OutOfResources => LaunchError::Unavailable(told(&error.message)),
-            _ => LaunchError::Internal(error.message),
+            _ if error.message.starts_with(PANICKED) => LaunchError::Internal(error.message),
+            // Files that are not what they should be, nearly always.
+            _ if slot.spec.model_path.is_some() => {
+                LaunchError::invalid("model_path", format!("`model_path` can't be loaded: {}", told(&error.message)))
+            }
+            _ => LaunchError::Unavailable(format!("loading the model failed: {}", told(&error.message))),
         };
         let model = plugin.library().load(&request, Arc::new(services)).map_err(failed)?;
         model.warm_up().map_err(failed)?;

@@ -118,7 +118,7 @@ async fn what_is_no_http_is_told_so_in_both_shapes() {
         ("a length that is none", "POST /v1/models HTTP/1.1\r\nhost: x\r\ncontent-length: many\r\n\r\n", 400),
         ("two lengths", "POST /v1/models HTTP/1.1\r\nhost: x\r\ncontent-length: 1\r\ncontent-length: 2\r\n\r\n", 400),
         ("a control character in the path", "GET /\u{1} HTTP/1.1\r\nhost: x\r\n\r\n", 400),
-        ("a long path", &long_path, 414),
+        ("a long path", &long_path, 431),
         ("a large header", &large_header, 431),
         ("many headers", &many_headers, 431),
     ] {

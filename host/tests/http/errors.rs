@@ -208,7 +208,7 @@ async fn bad_requests() {
         ("option out of range", MODELS, launch(json!({"load_ms": -1})), 400, Some("load_ms")),
         ("load refused", MODELS, launch(json!({"fail": "input"})), 400, Some("fail")),
         ("load without resources", MODELS, launch(json!({"fail": "resources"})), 503, None),
-        ("load broken", MODELS, launch(json!({"fail": "internal"})), 500, None),
+        ("load broken", MODELS, launch(json!({"fail": "internal"})), 503, None),
         ("load panics", MODELS, launch(json!({"fail": "panic"})), 500, None),
         ("unknown registration", "/v1/model_registrations/audio/dodo", Send::Get, 404, Some("model_name")),
         ("unknown type of registrations", "/v1/model_registrations/birds", Send::Get, 400, Some("model_type")),

@@ -57,7 +57,7 @@ impl Plugin for Parrot {
         match request.options.get("fail").and_then(Value::as_str) {
             Some("input") => Err(Error::invalid_input("fail", "you asked for it")),
             Some("resources") => Err(Error::out_of_resources("no seeds left")),
-            Some("internal") => Err(Error::internal("secret /srv/path")),
+            Some("internal") => Err(Error::internal("the seeds in /srv/path are rotten")),
             Some("panic") => panic!("secret panic"),
             _ => Ok(Box::new(Bird { name: request.model })),
         }

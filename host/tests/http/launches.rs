@@ -161,21 +161,25 @@ async fn a_failure_frees_the_uid() {
     for (fail, status, message) in [
         ("input", 400, "you asked for it"),
         ("resources", 503, "no seeds left"),
-        ("internal", 500, "internal error"),
+        ("internal", 503, "loading the model failed"),
         ("panic", 500, "internal error"),
     ] {
         let answer = connection.post_json(MODELS, &launch(json!({"model_uid": "brittle", "fail": fail}))).await;
         assert_eq!(answer.status, status, "{}", answer.text());
         let text = answer.text();
-        assert!(text.contains(message) && !text.contains("secret") && !text.contains("/srv"), "{text}");
+        assert!(text.contains(message) && !text.contains("panic") && !text.contains("/srv"), "{text}");
         assert_eq!(connection.get("/v1/models/brittle").await.status, 404);
         let listed = connection.get(MODELS).await.json();
         assert!(listed["data"].as_array().unwrap().iter().all(|model| model["id"] != "brittle"));
         let instance = instance(&server, "brittle").await;
         assert_eq!(instance["status"], "ERROR");
         let told = instance["replica_statuses"][0]["error_message"].as_str().unwrap();
-        assert!(told.contains(message) && !told.contains("secret"), "{told}");
+        assert!(told.contains(message) && !told.contains("panic") && !told.contains("/srv"), "{told}");
     }
+    let nest = server.dir().path().join("nest").display().to_string();
+    let own = launch(json!({"model_uid": "brittle", "fail": "internal", "model_path": nest}));
+    let answer = connection.post_json(MODELS, &own).await;
+    assert_eq!((answer.status, param(&answer)), (400, json!("model_path")), "{}", answer.text());
     assert_eq!(connection.post_json(MODELS, &launch(json!({"model_uid": "brittle"}))).await.status, 200);
     assert_eq!(instance(&server, "brittle").await["status"], "READY");
     assert_eq!(connection.request("DELETE", "/v1/models/brittle", &[], b"").await.status, 200);
@@ -185,7 +189,7 @@ async fn a_failure_frees_the_uid() {
     assert_eq!(names[..3], ["created", "loading", "error"]);
     assert_eq!(names[names.len() - 4..], ["created", "loading", "ready", "terminated"]);
     assert_eq!((&events[0]["event_type"], &events[2]["event_type"]), (&json!("INFO"), &json!("ERROR")));
-    assert!(events[0]["event_ts"].as_u64().unwrap() > 1_700_000_000 && !events.to_string().contains("secret"));
+    assert!(events[0]["event_ts"].as_u64().unwrap() > 1_700_000_000 && !events.to_string().contains("/srv"));
     assert_eq!(connection.get("/v1/models/unheard/events").await.status, 404);
 }
 

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use half::f16;
-use syrinx_plugin_common::checkpoint::{CheckpointError, DType, Tensors};
+use syrinx_plugin_common::checkpoint::{CheckpointError, DType, Tensors, ggml};
 use thiserror::Error;
 
 use crate::config::{self, ConfigError, Ct2Config, GenerationConfig, HfConfig, known_alignment_heads};
@@ -16,7 +16,7 @@ pub enum LoadError {
     /// None of the layouts fits.
     #[error(
         "{dir} holds no Whisper model: looked for model.bin (CTranslate2), model.safetensors or model.safetensors.index.json, \
-         pytorch_model.bin (Hugging Face) and a .pt file (openai)"
+         pytorch_model.bin (Hugging Face), a .pt file (openai) and a ggml .bin file (whisper.cpp)"
     )]
     NoModel {
         /// The directory.
@@ -57,6 +57,8 @@ pub enum Layout {
     Pytorch(PathBuf),
     /// openai: `{dims, model_state_dict}` as torch zip pickle.
     Openai(PathBuf),
+    /// whisper.cpp: one file with everything in it, the vocabulary too.
+    Ggml(PathBuf),
 }
 
 impl Layout {
@@ -78,19 +80,28 @@ impl Layout {
         if let Some(path) = file("pytorch_model.bin") {
             return Ok(Self::Pytorch(path));
         }
-        let mut saved: Vec<PathBuf> = fs::read_dir(dir)
-            .into_iter()
-            .flatten()
-            .filter_map(Result::ok)
-            .map(|entry| entry.path())
-            .filter(|path| path.extension().is_some_and(|extension| extension == "pt"))
-            .collect();
-        saved.sort();
-        match saved.into_iter().next() {
-            Some(path) => Ok(Self::Openai(path)),
+        if let Some(path) = with_extension(dir, "pt").into_iter().next() {
+            return Ok(Self::Openai(path));
+        }
+        match ggml_file(dir) {
+            Some(path) => Ok(Self::Ggml(path)),
             None => Err(LoadError::NoModel { dir: dir.to_path_buf() }),
         }
     }
+}
+
+/// whisper.cpp's model file in `dir`: the first `.bin` file that begins like one.
+pub(crate) fn ggml_file(dir: &Path) -> Option<PathBuf> {
+    with_extension(dir, "bin").into_iter().find(|path| ggml::is_ggml(path))
+}
+
+/// Files with an extension, sorted.
+fn with_extension(dir: &Path, extension: &str) -> Vec<PathBuf> {
+    let entries = fs::read_dir(dir).into_iter().flatten().filter_map(Result::ok);
+    let mut found: Vec<PathBuf> =
+        entries.map(|entry| entry.path()).filter(|path| path.extension().is_some_and(|e| e == extension)).collect();
+    found.sort();
+    found
 }
 
 /// Reads the weights of `dir`.
@@ -111,8 +122,11 @@ pub fn read(dir: &Path) -> Result<Weights, LoadError> {
             let config: Ct2Config = config::read(&config_path)?.unwrap_or_default();
             (&Ct2Names, tensors, heads, config.alignment_heads)
         }
-        Layout::Openai(path) => {
-            let tensors = Tensors::torch(path)?;
+        Layout::Openai(path) | Layout::Ggml(path) => {
+            let (names, tensors): (&dyn Names, _) = match &layout {
+                Layout::Ggml(_) => (&OpenaiNames { prefix: "" }, Tensors::ggml(path)?),
+                _ => (&OpenaiNames { prefix: "model_state_dict." }, Tensors::torch(path)?),
+            };
             let heads = |name: &str| {
                 tensors
                     .scalar(name)
@@ -120,7 +134,7 @@ pub fn read(dir: &Path) -> Result<Weights, LoadError> {
                     .ok_or_else(|| not_whisper(format!("{} has no {name}", path.display())))
             };
             let heads = (heads("dims.n_audio_head")?, heads("dims.n_text_head")?);
-            (&OpenaiNames, tensors, heads, None)
+            (names, tensors, heads, None)
         }
         Layout::Safetensors(path) | Layout::SafetensorsIndex(path) | Layout::Pytorch(path) => {
             let tensors = match &layout {
@@ -282,26 +296,30 @@ impl Names for Ct2Names {
     }
 }
 
-struct OpenaiNames;
+struct OpenaiNames {
+    /// Before every name.
+    prefix: &'static str,
+}
 
 impl Names for OpenaiNames {
     fn conv(&self, index: usize) -> [String; 2] {
-        pair(&format!("model_state_dict.encoder.conv{index}"))
+        pair(&format!("{}encoder.conv{index}", self.prefix))
     }
 
     fn positions(&self, side: Side) -> String {
-        format!("model_state_dict.{}.positional_embedding", side.word())
+        format!("{}{}.positional_embedding", self.prefix, side.word())
     }
 
     fn embedding(&self) -> String {
-        "model_state_dict.decoder.token_embedding.weight".to_owned()
+        format!("{}decoder.token_embedding.weight", self.prefix)
     }
 
     fn final_norm(&self, side: Side) -> [String; 2] {
-        pair(match side {
-            Side::Encoder => "model_state_dict.encoder.ln_post",
-            Side::Decoder => "model_state_dict.decoder.ln",
-        })
+        let name = match side {
+            Side::Encoder => "encoder.ln_post",
+            Side::Decoder => "decoder.ln",
+        };
+        pair(&format!("{}{name}", self.prefix))
     }
 
     fn norm(&self, side: Side, layer: usize, place: Place) -> [String; 2] {
@@ -310,7 +328,7 @@ impl Names for OpenaiNames {
             Place::Cross => "cross_attn_ln",
             Place::Mlp => "mlp_ln",
         };
-        pair(&format!("model_state_dict.{}.blocks.{layer}.{name}", side.word()))
+        pair(&format!("{}{}.blocks.{layer}.{name}", self.prefix, side.word()))
     }
 
     fn projections(&self, side: Side, layer: usize, which: Projection) -> Vec<[String; 2]> {
@@ -323,7 +341,8 @@ impl Names for OpenaiNames {
             Projection::Fc1 => &["mlp.0"],
             Projection::Fc2 => &["mlp.2"],
         };
-        paths.iter().map(|path| pair(&format!("model_state_dict.{}.blocks.{layer}.{path}", side.word()))).collect()
+        let block = format!("{}{}.blocks.{layer}", self.prefix, side.word());
+        paths.iter().map(|path| pair(&format!("{block}.{path}"))).collect()
     }
 }
 
@@ -481,11 +500,13 @@ impl Reader<'_> {
         Ok((Matrix::new(out, CONV_WIDTH * channels, values), self.tensors.get(&bias)?.to_f32()?))
     }
 
-    /// Weights in the smallest form that loses nothing.
+    /// Weights in the smallest form that loses nothing that counts.
     fn values(&self, name: &str) -> Result<Values, CheckpointError> {
         let view = self.tensors.get(name)?;
         Ok(match view.dtype() {
             DType::F16 => Values::F16(view.to_f16()?),
+            // Scale times number has more digits than float16, by much less than what the quantisation lost.
+            dtype if dtype.is_quantized() => Values::F16(view.to_f32()?.into_iter().map(f16::from_f32).collect()),
             DType::I8 => {
                 Values::Int8 { q: view.to_i8()?, scale: self.tensors.get(&format!("{name}_scale"))?.to_f32()? }
             }

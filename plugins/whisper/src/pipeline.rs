@@ -321,7 +321,8 @@ mod tests {
         let mut receiver = Receiver { events: Vec::new(), most };
         let (wants_more, is_stopped) = {
             let mut sink = TranscriptSink::to(&mut receiver);
-            let mut listener = SinkListener { sink: &mut sink, seconds: 4.5, times: None, segments: 0, flow: Flow::Continue };
+            let mut listener =
+                SinkListener { sink: &mut sink, seconds: 4.5, times: None, segments: 0, flow: Flow::Continue };
             let segments = [segment(0.0, 2.0, " one"), segment(2.0, 2.0, ""), segment(3.0, 7.0, " two")];
             (listener.accept(&segments, 3000), listener.is_stopped())
         };

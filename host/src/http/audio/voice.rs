@@ -72,6 +72,10 @@ pub(crate) fn resolve(given: &str, card: &ModelCard, saved: &Voices) -> Result<C
     if card.voices.is_empty() && !looks_saved(name) {
         return Ok(Choice::Own(given.to_owned()));
     }
+    // What Dify sends for models of Xinference's whose voices it doesn't know.
+    if name.eq_ignore_ascii_case("default") {
+        return Ok(Choice::Default);
+    }
     blend(name, card).map(Choice::Own).ok_or_else(|| {
         let message = format!("unknown voice \"{}\"{}", clip(given), listed(card, saved));
         ApiError::invalid("voice", message).with_code("unknown_voice")
@@ -157,6 +161,7 @@ mod tests {
         ] {
             assert_eq!(resolve(given, &card(), &saved).unwrap(), Choice::Own(voice.to_owned()), "{given}");
         }
+        assert_eq!(resolve("Default", &card(), &saved).unwrap(), Choice::Default);
         let anything = resolve("anything", &ModelCard::default(), &saved).unwrap();
         assert_eq!(anything, Choice::Own("anything".to_owned()));
     }

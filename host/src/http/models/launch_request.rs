@@ -80,7 +80,7 @@ pub(crate) struct LaunchBody {
     /// Choose among the sources of the catalogue.
     quantization: Option<String>,
     /// Copies to load, 1 to 64.
-    #[schema(value_type = Option<u64>, minimum = 1, maximum = 64, default = 1)]
+    #[schema(value_type = u64, required = false, minimum = 1, maximum = 64, default = 1)]
     replica: u64,
     /// `auto`, a number of GPUs, or null for the CPU.
     #[schema(value_type = Option<Value>)]
@@ -108,7 +108,7 @@ pub(crate) struct VersionBody {
     /// See `POST /v1/models`.
     model_engine: Option<String>,
     /// See `POST /v1/models`.
-    #[schema(value_type = Option<u64>, minimum = 1, maximum = 64, default = 1)]
+    #[schema(value_type = u64, required = false, minimum = 1, maximum = 64, default = 1)]
     replica: u64,
     /// See `POST /v1/models`.
     #[schema(value_type = Option<Value>)]

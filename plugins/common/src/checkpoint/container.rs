@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use memmap2::Mmap;
 
-use super::{CheckpointError, DType, TensorView, ctranslate2, onnx, safetensors, torch};
+use super::{CheckpointError, DType, TensorView, ctranslate2, ggml, onnx, safetensors, torch};
 
 /// An opened checkpoint: names to tensors, over one or more mapped files.
 #[derive(Debug, Default)]
@@ -94,6 +94,16 @@ impl Tensors {
         Ok(tensors)
     }
 
+    /// Opens a model file of whisper.cpp. The sizes in it are [`Tensors::scalar`]s: `dims.n_audio_head` ….
+    ///
+    /// # Errors
+    /// The file can't be read, is none of those, or holds element types this crate doesn't know.
+    pub fn ggml(path: &Path) -> Result<Self, CheckpointError> {
+        let mut tensors = Self::default();
+        ggml::read(&MappedFile::open(path)?, &mut tensors)?;
+        Ok(tensors)
+    }
+
     /// Opens the initializers (weights) of an ONNX graph, as far as they lie in the file itself.
     ///
     /// # Errors
@@ -156,7 +166,7 @@ impl Tensors {
                 .try_fold(1_usize, |last, (&size, &stride)| last.checked_add((size - 1).checked_mul(stride)?)),
         };
         let bytes =
-            needed.and_then(|n| n.checked_mul(entry.dtype.size())).ok_or_else(|| damaged("has impossible strides"))?;
+            needed.and_then(|n| entry.dtype.bytes(n)).ok_or_else(|| damaged("has impossible strides"))?;
         let end = entry.offset.checked_add(bytes).ok_or_else(|| damaged("has an impossible offset"))?;
         if bytes > entry.bytes || end > entry.file.bytes().len() {
             return Err(damaged("reaches beyond the end of its data"));

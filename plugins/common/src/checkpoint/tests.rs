@@ -200,3 +200,50 @@ fn onnx_initializers() {
     assert!(Tensors::onnx(&path).is_err(), "three values don't fit into eight bytes");
     fs::remove_dir_all(dir).unwrap();
 }
+
+/// A ggml file of one block of q8_0 numbers.
+fn ggml_bytes(columns: u32) -> Vec<u8> {
+    let mut file = super::ggml::MAGIC.to_vec();
+    (1..=10_u32).chain([1, 1, 2]).for_each(|number| file.extend(number.to_le_bytes())); // sizes, type, filters of [1, 2]
+    file.extend([0; 8]);
+    file.extend(2_u32.to_le_bytes());
+    for token in ["a", "bc"] {
+        file.extend((token.len() as u32).to_le_bytes());
+        file.extend(token.as_bytes());
+    }
+    for number in [2, 1, 8, columns, 1] {
+        file.extend(u32::to_le_bytes(number));
+    }
+    file.push(b'w');
+    file.extend(half::f16::from_f32(2.0).to_le_bytes());
+    file.extend((0..32_u8).map(|i| i.wrapping_sub(1)));
+    file
+}
+
+#[test]
+fn ggml_files() {
+    let dir = folder("ggml");
+    let path = dir.join("ggml-model.bin");
+    let whole = ggml_bytes(32);
+    fs::write(&path, &whole).unwrap();
+    let tensors = Tensors::ggml(&path).unwrap();
+    assert!(super::ggml::is_ggml(&path) && !super::ggml::is_ggml(&dir));
+    assert_eq!((tensors.scalar("dims.n_vocab"), tensors.scalar("dims.n_mels")), (Some(1.0), Some(10.0)));
+    let weight = tensors.get("w").unwrap();
+    assert_eq!((weight.dtype(), weight.shape()), (DType::Q8_0, &[1, 32][..]));
+    let wanted: Vec<f32> = (0..32).map(|i| 2.0 * (i as f32 - 1.0)).collect();
+    assert_eq!(weight.to_f32().unwrap(), wanted);
+    assert!(weight.to_f16().is_err() && weight.to_i64().is_err());
+    assert_eq!(super::ggml::vocabulary(&path).unwrap(), [b"a".to_vec(), b"bc".to_vec()]);
+
+    let tensor_starts = whole.len() - 34 - 1 - 20;
+    for length in 0..whole.len() {
+        fs::write(&path, &whole[..length]).unwrap();
+        assert_eq!(Tensors::ggml(&path).is_ok(), length == tensor_starts, "cut at {length}");
+    }
+    for columns in [31, 33, 64, u32::MAX] {
+        fs::write(&path, ggml_bytes(columns)).unwrap();
+        assert!(Tensors::ggml(&path).is_err(), "{columns}");
+    }
+    fs::remove_dir_all(dir).unwrap();
+}

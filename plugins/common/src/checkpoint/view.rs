@@ -2,7 +2,7 @@ use std::fmt;
 
 use half::{bf16, f16};
 
-use super::CheckpointError;
+use super::{CheckpointError, blocks};
 
 /// Type of a tensor's elements.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,17 +18,34 @@ pub enum DType {
     I8,
     U8,
     Bool,
+    Q4_0,
+    Q4_1,
+    Q5_0,
+    Q5_1,
+    Q8_0,
 }
 
 impl DType {
-    /// Bytes of one element.
+    /// Bytes of one element; of one block for the types that have blocks.
     pub fn size(self) -> usize {
         match self {
             Self::F64 | Self::I64 => 8,
             Self::F32 | Self::I32 => 4,
             Self::F16 | Self::BF16 | Self::I16 => 2,
             Self::I8 | Self::U8 | Self::Bool => 1,
+            Self::Q4_0 | Self::Q4_1 | Self::Q5_0 | Self::Q5_1 | Self::Q8_0 => blocks::bytes(self).unwrap_or(1),
         }
+    }
+
+    /// Whether elements are quantised in blocks.
+    pub fn is_quantized(self) -> bool {
+        blocks::bytes(self).is_some()
+    }
+
+    /// Bytes of so many elements; `None` if those are no whole blocks, or too many.
+    pub(super) fn bytes(self, elements: usize) -> Option<usize> {
+        let block = if self.is_quantized() { blocks::BLOCK } else { 1 };
+        elements.is_multiple_of(block).then_some(elements / block)?.checked_mul(self.size())
     }
 }
 
@@ -45,6 +62,11 @@ impl fmt::Display for DType {
             Self::I8 => "int8",
             Self::U8 => "uint8",
             Self::Bool => "bool",
+            Self::Q4_0 => "q4_0",
+            Self::Q4_1 => "q4_1",
+            Self::Q5_0 => "q5_0",
+            Self::Q5_1 => "q5_1",
+            Self::Q8_0 => "q8_0",
         })
     }
 }
@@ -105,6 +127,9 @@ impl<'a> TensorView<'a> {
             DType::I16 => self.convert(|b| f32::from(i16::from_le_bytes(b))),
             DType::I8 => self.convert(|b| f32::from(i8::from_le_bytes(b))),
             DType::U8 | DType::Bool => self.convert(|[b]| f32::from(b)),
+            DType::Q4_0 | DType::Q4_1 | DType::Q5_0 | DType::Q5_1 | DType::Q8_0 => {
+                blocks::dequantize(self.dtype, self.data)
+            }
             DType::I64 => return Err(self.unsuitable()),
         })
     }

@@ -1,5 +1,5 @@
 //! The official files that hold a vocabulary, in order of preference: `tokenizer.json`; `vocab.json` with
-//! `added_tokens.json`; `vocabulary.json` or `vocabulary.txt` of CTranslate2.
+//! `added_tokens.json`; `vocabulary.json` or `vocabulary.txt` of CTranslate2; whisper.cpp's model file.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -9,9 +9,11 @@ use std::path::Path;
 
 use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
+use syrinx_plugin_common::checkpoint::ggml;
 
 use super::TokenizerError;
 use super::alphabet::Alphabet;
+use crate::checkpoint::ggml_file;
 
 /// Name of the token that ends a text; ordinary tokens are the ids below it.
 const END_OF_TEXT: &str = "<|endoftext|>";
@@ -42,6 +44,9 @@ pub(super) fn read(dir: &Path) -> Result<Listing, TokenizerError> {
     if lines.is_file() {
         let text = read_text(&lines)?;
         return listing(&lines, (0..).zip(text.lines().map(Cow::Borrowed)));
+    }
+    if let Some(model) = ggml_file(dir) {
+        return read_ggml(&model);
     }
     Err(TokenizerError::NoFiles { dir: dir.to_owned() })
 }
@@ -113,6 +118,15 @@ fn read_vocab_json(path: &Path, added_path: &Path) -> Result<Listing, TokenizerE
     let added_text = if added_path.is_file() { read_text(added_path)? } else { "{}".to_owned() };
     let added: Entries<'_> = parse(added_path, &added_text)?;
     listing(path, vocab.0.into_iter().chain(added.0).map(|(name, id)| (id, name)))
+}
+
+/// The vocabulary in a model file of whisper.cpp: ordinary tokens only (older English files end with that of the end of text).
+fn read_ggml(path: &Path) -> Result<Listing, TokenizerError> {
+    let mut tokens = ggml::vocabulary(path)?;
+    if tokens.last().is_some_and(|last| last == END_OF_TEXT.as_bytes()) {
+        tokens.pop();
+    }
+    Ok(Listing { tokens: tokens.into_iter().map(Vec::into_boxed_slice).collect(), specials: HashMap::new() })
 }
 
 fn read_text(path: &Path) -> Result<String, TokenizerError> {

@@ -46,6 +46,8 @@ pub enum TokenizerError {
         dir.display()
     )]
     NoFiles { dir: PathBuf },
+    #[error(transparent)]
+    Ggml(#[from] syrinx_plugin_common::checkpoint::CheckpointError),
     #[error("{} has no <|endoftext|> token, so it is not a Whisper vocabulary", path.display())]
     NoEndOfText { path: PathBuf },
     #[error("{} has no token number {id}: the vocabulary is incomplete, download it again", path.display())]
