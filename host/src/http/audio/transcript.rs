@@ -170,7 +170,9 @@ mod tests {
             segment: Segment { text: " x".into(), speaker: speaker.map(str::to_owned), ..Segment::default() },
         };
         let of = |mut growing: Growing| -> Vec<Option<String>> {
-            [None, Some("spk1"), Some("Ann")].map(|speaker| growing.push(speaking(speaker)));
+            for speaker in [None, Some("spk1"), Some("Ann")] {
+                growing.push(speaking(speaker));
+            }
             growing.finish().segments.into_iter().map(|segment| segment.speaker).collect()
         };
         let plain = of(Growing::new(Task::Transcribe, 1.0, false, false));
