@@ -192,3 +192,26 @@ async fn what_clients_ask_around_models() {
         assert!(text.contains(line), "{line} is missing in\n{text}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_description_names_each_operation_once() {
+    let server = Server::start().await;
+    let description = server.connect().await.get("/openapi.json").await.json();
+    let operations =
+        description["paths"].as_object().unwrap().values().flat_map(|path| path.as_object().unwrap().values());
+    let mut ours = Vec::new();
+    let mut all = Vec::new();
+    for operation in operations.filter(|operation| operation.is_object()) {
+        let id = operation["operationId"].as_str().unwrap_or_default().to_owned();
+        if operation["tags"] == json!(["models"]) {
+            ours.push(id.clone());
+        }
+        all.push(id);
+    }
+    assert!(ours.len() >= 28, "{ours:?}");
+    for id in ours {
+        assert_eq!(all.iter().filter(|other| **other == id).count(), 1, "{id}");
+    }
+    let replica = &description["components"]["schemas"]["Launch"]["properties"]["replica"];
+    assert_eq!((&replica["type"], &replica["maximum"]), (&json!("integer"), &json!(64)));
+}

@@ -74,6 +74,7 @@ pub(crate) struct Removed {
 #[utoipa::path(
     get,
     path = "/v1/cache/models",
+    operation_id = "list_cached_models",
     tag = "models",
     params(Filter),
     responses((status = 200, body = CacheList))
@@ -110,6 +111,7 @@ pub(crate) async fn list(
 #[utoipa::path(
     get,
     path = "/v1/cache/models/files",
+    operation_id = "list_cached_files",
     tag = "models",
     params(Which),
     responses((status = 200, body = CacheFiles))
@@ -133,6 +135,7 @@ pub(crate) async fn files(
 #[utoipa::path(
     delete,
     path = "/v1/cache/models",
+    operation_id = "remove_cached_model",
     tag = "models",
     params(Which),
     responses((status = 200, body = Removed, description = "`result` is false when there is no such version on disk"))

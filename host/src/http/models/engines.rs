@@ -43,6 +43,7 @@ pub(crate) struct EngineParameters {
 #[utoipa::path(
     get,
     path = "/v1/engines/{model_type}/{model_name}",
+    operation_id = "list_engines",
     tag = "models",
     params(
         ("model_type" = String, Path, description = "`audio`"),
@@ -67,6 +68,7 @@ pub(crate) async fn engines(
 #[utoipa::path(
     get,
     path = "/v1/engines/{model_name}",
+    operation_id = "list_engines_untyped",
     tag = "models",
     params(("model_name" = String, Path, description = "Name of the catalogue")),
     responses((status = 200, body = Option<BTreeMap<String, Engine>>))

@@ -32,6 +32,7 @@ pub(crate) struct EventBody {
 #[utoipa::path(
     get,
     path = "/v1/models/{uid}/events",
+    operation_id = "list_model_events",
     tag = "models",
     params(("uid" = String, Path, description = "Uid of a model")),
     responses((status = 200, body = Vec<EventBody>))

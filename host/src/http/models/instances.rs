@@ -66,6 +66,7 @@ pub(crate) struct Replica {
 #[utoipa::path(
     get,
     path = "/v1/models/instances",
+    operation_id = "list_instances",
     tag = "models",
     params(Filter),
     responses((status = 200, body = Vec<Instance>))
@@ -86,6 +87,7 @@ pub(crate) async fn list(State(app): State<Arc<App>>, Query(filter): Query<Filte
 #[utoipa::path(
     get,
     path = "/v1/models/{uid}/replicas",
+    operation_id = "list_replicas",
     tag = "models",
     params(("uid" = String, Path, description = "Uid of a launch")),
     responses((status = 200, body = Vec<Replica>))

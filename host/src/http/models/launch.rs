@@ -41,6 +41,7 @@ pub(crate) struct Launched {
 #[utoipa::path(
     post,
     path = "/v1/models",
+    operation_id = "launch_model",
     tag = "models",
     params(How),
     request_body = LaunchBody,
@@ -58,6 +59,7 @@ pub(crate) async fn launch(
 #[utoipa::path(
     post,
     path = "/v1/models/instance",
+    operation_id = "launch_model_version",
     tag = "models",
     params(How),
     request_body = VersionBody,
@@ -112,6 +114,7 @@ pub(crate) struct Deleted {
 #[utoipa::path(
     delete,
     path = "/v1/models/{uid}",
+    operation_id = "terminate_model",
     tag = "models",
     params(("uid" = String, Path, description = "Uid of a model")),
     responses((status = 200, body = Deleted))
@@ -131,6 +134,7 @@ pub(crate) async fn terminate(State(app): State<Arc<App>>, Path(uid): Path<Strin
 #[utoipa::path(
     post,
     path = "/v1/models/{uid}/cancel",
+    operation_id = "cancel_launch",
     tag = "models",
     params(("uid" = String, Path, description = "Uid of a launch under way")),
     responses((status = 200, body = (), description = "null"))

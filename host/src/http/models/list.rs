@@ -68,7 +68,13 @@ pub(crate) struct ModelList {
 }
 
 /// Lists the models that serve.
-#[utoipa::path(get, path = "/v1/models", tag = "models", responses((status = 200, body = ModelList)))]
+#[utoipa::path(
+    get,
+    path = "/v1/models",
+    operation_id = "list_models",
+    tag = "models",
+    responses((status = 200, body = ModelList))
+)]
 pub(crate) async fn list(State(app): State<Arc<App>>) -> Json<ModelList> {
     let ready = app.models.live().into_iter().filter(|status| matches!(status.state, ModelState::Ready(_)));
     Json(ModelList { object: "list", data: ready.map(|status| body(&app, &status)).collect() })
@@ -78,6 +84,7 @@ pub(crate) async fn list(State(app): State<Arc<App>>) -> Json<ModelList> {
 #[utoipa::path(
     get,
     path = "/v1/models/{uid}",
+    operation_id = "get_model",
     tag = "models",
     params(("uid" = String, Path, description = "Uid of a model")),
     responses((status = 200, body = SingleModelBody))

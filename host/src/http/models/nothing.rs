@@ -29,31 +29,61 @@ pub(crate) struct EmptyList {
 const EMPTY: EmptyList = EmptyList { list: [] };
 
 /// Downloads apart from launches: there are none; a launch tells of its own in `…/progress`.
-#[utoipa::path(get, path = "/v1/downloads", tag = "models", responses((status = 200, body = Vec<Nothing>)))]
+#[utoipa::path(
+    get,
+    path = "/v1/downloads",
+    operation_id = "list_downloads",
+    tag = "models",
+    responses((status = 200, body = Vec<Nothing>))
+)]
 async fn downloads() -> Json<[Nothing; 0]> {
     Json([])
 }
 
 /// Earlier launches: not kept.
-#[utoipa::path(get, path = "/v1/launch_history", tag = "models", responses((status = 200, body = Vec<Nothing>)))]
+#[utoipa::path(
+    get,
+    path = "/v1/launch_history",
+    operation_id = "list_launch_history",
+    tag = "models",
+    responses((status = 200, body = Vec<Nothing>))
+)]
 async fn launch_history() -> Json<[Nothing; 0]> {
     Json([])
 }
 
 /// Models that a user of the page has marked: not kept.
-#[utoipa::path(get, path = "/v1/model_favorites", tag = "models", responses((status = 200, body = Vec<Nothing>)))]
+#[utoipa::path(
+    get,
+    path = "/v1/model_favorites",
+    operation_id = "list_favorites",
+    tag = "models",
+    responses((status = 200, body = Vec<Nothing>))
+)]
 async fn favorites() -> Json<[Nothing; 0]> {
     Json([])
 }
 
 /// Launches at the start are in the settings file here, not in the API.
-#[utoipa::path(get, path = "/v1/autostart/models", tag = "models", responses((status = 200, body = Vec<Nothing>)))]
+#[utoipa::path(
+    get,
+    path = "/v1/autostart/models",
+    operation_id = "list_autostart",
+    tag = "models",
+    responses((status = 200, body = Vec<Nothing>))
+)]
 async fn autostart() -> Json<[Nothing; 0]> {
     Json([])
 }
 
 /// Python environments: there are none.
-#[utoipa::path(get, path = "/v1/virtualenvs", tag = "models", responses((status = 200, body = EmptyList)))]
+#[utoipa::path(
+    get,
+    path = "/v1/virtualenvs",
+    operation_id = "list_virtual_environments",
+    tag = "models",
+    responses((status = 200, body = EmptyList))
+)]
 async fn virtual_environments() -> Json<EmptyList> {
     Json(EMPTY)
 }

@@ -42,6 +42,7 @@ pub(crate) struct ReplicaProgress {
 #[utoipa::path(
     get,
     path = "/v1/models/{uid}/progress",
+    operation_id = "get_launch_progress",
     tag = "models",
     params(("uid" = String, Path, description = "Uid of a launch")),
     responses((status = 200, body = ProgressBody))

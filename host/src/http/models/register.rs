@@ -39,6 +39,7 @@ pub(crate) struct RegisterBody {
 #[utoipa::path(
     post,
     path = "/v1/model_registrations/{model_type}",
+    operation_id = "register_model",
     tag = "models",
     params(("model_type" = String, Path, description = "`audio`")),
     request_body = RegisterBody,
@@ -70,6 +71,7 @@ pub(crate) async fn register(
 #[utoipa::path(
     delete,
     path = "/v1/model_registrations/{model_type}/{model_name}",
+    operation_id = "unregister_model",
     tag = "models",
     params(
         ("model_type" = String, Path, description = "`audio`"),

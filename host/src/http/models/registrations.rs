@@ -91,6 +91,7 @@ pub(crate) struct Specification {
 #[utoipa::path(
     get,
     path = "/v1/model_registrations/{model_type}",
+    operation_id = "list_registrations",
     tag = "models",
     params(("model_type" = String, Path, description = "`audio`"), How),
     responses((status = 200, body = Vec<Registration>))
@@ -135,6 +136,7 @@ pub(crate) async fn list(
 #[utoipa::path(
     get,
     path = "/v1/model_registrations/{model_type}/{model_name}",
+    operation_id = "get_registration",
     tag = "models",
     params(
         ("model_type" = String, Path, description = "`audio`"),

@@ -67,6 +67,7 @@ pub(crate) struct ReloadOptions {
 #[utoipa::path(
     post,
     path = "/v1/models/{uid}/reload",
+    operation_id = "reload_model",
     tag = "models",
     params(("uid" = String, Path, description = "Uid of a model")),
     request_body = ReloadBody,
@@ -109,6 +110,7 @@ pub(crate) async fn reload(
 #[utoipa::path(
     get,
     path = "/v1/models/{uid}/reload",
+    operation_id = "get_reload",
     tag = "models",
     params(("uid" = String, Path, description = "Uid of a model")),
     responses((status = 200, body = ReloadReport))
@@ -125,6 +127,7 @@ pub(crate) async fn status(
 #[utoipa::path(
     get,
     path = "/v1/models/{uid}/reload/config",
+    operation_id = "get_reload_options",
     tag = "models",
     params(("uid" = String, Path, description = "Uid of a model")),
     responses((status = 200, body = ReloadOptions))

@@ -35,6 +35,7 @@ pub(crate) struct Version {
 #[utoipa::path(
     get,
     path = "/v1/models/{model_type}/{model_name}/versions",
+    operation_id = "list_model_versions",
     tag = "models",
     params(
         ("model_type" = String, Path, description = "`audio`"),
