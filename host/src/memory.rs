@@ -3,10 +3,19 @@
 //! A request that would go over it is sent away with 503 and `Retry-After`. That is simpler than spooling to disk, and safer:
 //! decoding needs the bytes at hand, samples are larger than most files, and a full disk is worse than a client that waits.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering},
+use std::{
+    num::NonZero,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    thread::available_parallelism,
 };
+use tokio::sync::{Semaphore, SemaphorePermit};
+
+/// Files that are decoded at a time, for every CPU. What a decoder needs for itself (resampling from an odd rate: up to 67 MB)
+/// isn't accounted for, so there must not be too many.
+const DECODERS_PER_CPU: usize = 2;
 
 /// The memory that is shared.
 #[derive(Clone, Debug)]
@@ -16,6 +25,7 @@ pub(crate) struct Memory(Arc<Inner>);
 struct Inner {
     limit: u64,
     used: AtomicU64,
+    decoders: Semaphore,
 }
 
 /// A part of it, given back when dropped.
@@ -33,7 +43,14 @@ pub(crate) struct Exhausted;
 impl Memory {
     /// `limit` bytes.
     pub(crate) fn new(limit: u64) -> Self {
-        Self(Arc::new(Inner { limit, used: AtomicU64::new(0) }))
+        let decoders = DECODERS_PER_CPU * available_parallelism().map_or(1, NonZero::get);
+        Self(Arc::new(Inner { limit, used: AtomicU64::new(0), decoders: Semaphore::new(decoders) }))
+    }
+
+    /// Waits for the turn to decode a file; it lasts until the permit is dropped.
+    pub(crate) async fn turn_to_decode(&self) -> Option<SemaphorePermit<'_>> {
+        // None only if the semaphore were closed, which nothing does.
+        self.0.decoders.acquire().await.ok()
     }
 
     /// A reservation of `bytes`, if there are as many.

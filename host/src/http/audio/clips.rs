@@ -92,10 +92,11 @@ pub(crate) async fn decode(
         held.resize(size_of_val(decoded.samples.as_slice()) as u64)?;
         Ok(Samples { decoded, held })
     };
+    let turn = memory.turn_to_decode().await;
     let samples = tokio::task::spawn_blocking(work)
         .await
         .map_err(|cause| ApiError::internal(format!("decoding {field}: {cause}")))??;
-    drop(wanted);
+    drop((wanted, turn));
     let source = &samples.decoded.source;
     if source.truncated {
         tracing::info!(field, seconds = source.seconds, "a file is cut short; using what there is");
