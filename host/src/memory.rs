@@ -68,7 +68,7 @@ impl Memory {
 impl Reservation {
     /// Makes it as large as `bytes`.
     pub(crate) fn resize(&mut self, bytes: u64) -> Result<(), Exhausted> {
-        let Inner { limit, used } = &*self.memory.0;
+        let Inner { limit, used, .. } = &*self.memory.0;
         if bytes <= self.bytes {
             used.fetch_sub(self.bytes - bytes, Ordering::AcqRel);
         } else {
