@@ -481,7 +481,8 @@ impl Random {
 #[ignore = "takes ten minutes: cargo test --release -p syrinx-tests --test e2e_concurrency soak -- --ignored --nocapture"]
 fn soak() {
     let seconds = std::env::var("SYRINX_SOAK_SECONDS").ok().and_then(|text| text.parse().ok()).unwrap_or(600);
-    let (server, _folders) = server(&[("SYRINX_UPLOAD_SILENCE_SECONDS", "2"), ("SYRINX_LOG", "warn,syrinx::server=info")]);
+    let (server, _folders) =
+        server(&[("SYRINX_UPLOAD_SILENCE_SECONDS", "2"), ("SYRINX_LOG", "warn,syrinx::server=info")]);
     server.launch(&json!({"model_name": "tone", "concurrency": 6}));
     let mixture = mixture();
     let alone: Vec<Answer> = mixture.iter().map(|(_, bytes)| ask(server.port(), bytes)).collect();

@@ -80,7 +80,7 @@ mod tests {
 
     #[test]
     fn long_recordings_and_odd_times() {
-        let segments = [segment(359_999.9996, 360_001.5, "later"), segment(-1.0, -0.5, "\u{2028}\u{85}before\t")];
+        let segments = [segment(359_999.999_6, 360_001.5, "later"), segment(-1.0, -0.5, "\u{2028}\u{85}before\t")];
         let expected = "1\n100:00:00,000 --> 100:00:01,500\nlater\n\n2\n00:00:00,000 --> 00:00:00,000\nbefore\n\n";
         assert_eq!(srt(&segments), expected);
     }
