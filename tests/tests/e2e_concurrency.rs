@@ -417,7 +417,7 @@ fn slow_readers_hold_little_and_nobody_else() {
     let grown = server.memory().saturating_sub(before.memory);
     println!(
         "8 slow readers hold {} kB each; others meanwhile: p50 {:?}, longest {:?}",
-        grown / 8 >> 10,
+        (grown / 8) >> 10,
         percentile(&others, 0.5),
         percentile(&others, 1.0)
     );

@@ -48,7 +48,7 @@ enum Command {
     /// Serve the HTTP API
     Serve(serve::Serve),
     /// Launch a model on a running server
-    Launch(launch::Launch),
+    Launch(Box<launch::Launch>),
     /// List the models that run
     List(models::List),
     /// Terminate a model

@@ -88,8 +88,8 @@ pub fn base64(data: &[u8]) {
     let encoded = STANDARD.encode(data);
     let spaced: String =
         encoded.chars().enumerate().flat_map(|(n, c)| [Some(c), (n % 7 == 3).then_some('\n')]).flatten().collect();
-    for text in [&encoded, &spaced, &format!("data:audio/x-wav;base64,{spaced}"), encoded.trim_end_matches('=')] {
-        let text = text.as_ref() as &str;
+    let url = format!("data:audio/x-wav;base64,{spaced}");
+    for text in [encoded.as_str(), &spaced, &url, encoded.trim_end_matches('=')] {
         assert_eq!(base64_text::decode(text).ok().as_deref(), Some(data), "{text}");
     }
 }

@@ -4,8 +4,11 @@ use super::*;
 use proptest::prelude::*;
 use std::{fs, path::Path};
 
-/// A target's name, as in `tests/fuzz`, and what it does.
-const TARGETS: [(&str, fn(&[u8])); 9] = [
+/// What a target does with an input.
+type Target = fn(&[u8]);
+
+/// The targets by their names in `tests/fuzz`.
+const TARGETS: [(&str, Target); 9] = [
     ("lenient_json", lenient_json),
     ("base64", base64),
     ("multipart", multipart),
@@ -24,7 +27,7 @@ fn replay(folder: &str) -> usize {
     for (name, target) in TARGETS {
         for file in fs::read_dir(folder.join(name)).into_iter().flatten() {
             let path = file.unwrap().path();
-            println!("{}", path.display());
+            eprintln!("{}", path.display());
             target(&fs::read(path).unwrap());
             files += 1;
         }

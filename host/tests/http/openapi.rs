@@ -13,7 +13,7 @@ async fn every_described_operation_exists() {
     let tags: Vec<_> = description["tags"].as_array().unwrap().iter().map(|tag| tag["name"].clone()).collect();
     let mut ids = BTreeSet::new();
     for (path, item) in description["paths"].as_object().unwrap() {
-        let target = path.replace('{', "").replace('}', "");
+        let target = path.replace(['{', '}'], "");
         for (method, operation) in item.as_object().unwrap() {
             let what = format!("{method} {path}");
             let answer = connection.request(&method.to_uppercase(), &target, &[], b"").await;
