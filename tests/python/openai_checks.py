@@ -105,7 +105,7 @@ def transcript_with_logprobs(s):
     answer = s.transcriptions.create(model=TONE, file=s.clip, include=["logprobs"])
     assert len(answer.logprobs) == 2 and all(one.logprob == -0.5 for one in answer.logprobs), answer
     assert "".join(one.token for one in answer.logprobs).strip() == answer.text.strip(), answer
-    assert bytes(sum((one.bytes for one in answer.logprobs), [])).decode().strip() == answer.text.strip(), answer
+    assert bytes(int(byte) for one in answer.logprobs for byte in one.bytes).decode().strip() == answer.text.strip(), answer
 
 
 @check
