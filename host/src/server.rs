@@ -383,8 +383,8 @@ pub async fn run(listener: TcpListener, app: Arc<App>, stop: impl Future<Output 
         let _ = app.port.set(address.port());
     }
     let auth = if app.keys.is_on() { "on" } else { "off" };
-    tracing::info!(version = env!("CARGO_PKG_VERSION"), auth, "listening on http://{}", app.address());
     let router = http::router(app.clone());
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), auth, "listening on http://{}", app.address());
     // Measurements that nobody fetches would pile up.
     let mut upkeep = JoinSet::new();
     let measured = app.metrics.clone();

@@ -43,8 +43,13 @@ impl ApiError {
         Self { status, message: message.into(), param: None, code: None, retry_after: None, close: false }
     }
 
-    /// 400: `param` holds a value that can't be used.
+    /// 400: `param` holds a value that can't be used. The text begins with its name unless it has it already: many clients
+    /// show nothing but the text.
     pub(crate) fn invalid(param: impl Into<Cow<'static, str>>, message: impl Into<String>) -> Self {
+        let (param, mut message) = (param.into(), message.into());
+        if !message.contains(&*param) {
+            message = format!("`{param}`: {message}");
+        }
         Self::new(StatusCode::BAD_REQUEST, message).with_param(param)
     }
 
@@ -189,12 +194,14 @@ impl From<JobError> for ApiError {
 
 impl From<PluginError> for ApiError {
     fn from(error: PluginError) -> Self {
-        let status = match error.kind {
-            ErrorKind::InvalidInput | ErrorKind::NotSupported => StatusCode::BAD_REQUEST,
-            ErrorKind::OutOfResources => StatusCode::SERVICE_UNAVAILABLE,
-            _ => return Self::internal(error),
-        };
-        Self { param: error.field.map(Cow::Owned), ..Self::new(status, error.message) }
+        match (error.kind, error.field) {
+            (ErrorKind::InvalidInput | ErrorKind::NotSupported, Some(field)) => Self::invalid(field, error.message),
+            (ErrorKind::InvalidInput | ErrorKind::NotSupported, None) => Self::bad_request(error.message),
+            (ErrorKind::OutOfResources, field) => {
+                Self { param: field.map(Cow::Owned), ..Self::unavailable(error.message, None) }
+            }
+            (kind, field) => Self::internal(PluginError { kind, field, message: error.message }),
+        }
     }
 }
 
@@ -345,6 +352,13 @@ mod tests {
                 "detail": "unknown voice"
             })
         );
+    }
+
+    #[test]
+    fn the_text_names_the_field() {
+        assert_eq!(ApiError::invalid("voice", "unknown voice").message, "unknown voice");
+        let error = ApiError::invalid("response_format", "unknown audio format");
+        assert_eq!(error.message, "`response_format`: unknown audio format");
     }
 
     #[test]
