@@ -122,9 +122,9 @@ impl Pieces<'_> {
             thresholds,
             |options| match first.take() {
                 Some(first) => Ok(first),
-                None => window::decode(&mut model.session(audio), tokenizer, options, uniform, &|| {
-                    listener.is_stopped()
-                }),
+                None => {
+                    window::decode(&mut model.session(audio), tokenizer, options, uniform, &|| listener.is_stopped())
+                }
             },
         )?;
         let Some(result) = result.filter(|result| !thresholds.is_silent(result)) else { return Ok(Vec::new()) };
@@ -148,7 +148,9 @@ impl Pieces<'_> {
             };
             let punctuation = &self.options.punctuation;
             add_word_times(&mut found, words, eot, piece.offset, self.last_speech_end, punctuation);
-            if let Some(end) = found.iter().rev().find_map(|segment| segment.words.as_ref()?.last()).map(|word| word.end) {
+            if let Some(end) =
+                found.iter().rev().find_map(|segment| segment.words.as_ref()?.last()).map(|word| word.end)
+            {
                 self.last_speech_end = end;
             }
         }

@@ -108,12 +108,12 @@ impl Segment {
     pub(crate) fn has_words(&self) -> bool {
         self.words.as_ref().is_some_and(|words| !words.is_empty())
     }
-
 }
 
 /// Empties instantaneous segments and those without text.
 pub(crate) fn clear_void(segments: &mut [Segment]) {
-    for segment in segments.iter_mut().filter(|segment| segment.start == segment.end || strip(&segment.text).is_empty()) {
+    for segment in segments.iter_mut().filter(|segment| segment.start == segment.end || strip(&segment.text).is_empty())
+    {
         segment.text.clear();
         segment.tokens.clear();
         segment.words = Some(Vec::new());

@@ -232,9 +232,11 @@ impl VadParameters {
                 (true, given) => given.unwrap_or(f64::INFINITY).min(batched::PIECE_SECONDS),
                 (false, given) => given.unwrap_or(defaults.max_speech_duration_s),
             },
-            min_silence_duration_ms: self
-                .min_silence_duration_ms
-                .unwrap_or(if batched { BATCHED_MIN_SILENCE_MS } else { defaults.min_silence_duration_ms }),
+            min_silence_duration_ms: self.min_silence_duration_ms.unwrap_or(if batched {
+                BATCHED_MIN_SILENCE_MS
+            } else {
+                defaults.min_silence_duration_ms
+            }),
             speech_pad_ms: self.speech_pad_ms.unwrap_or(defaults.speech_pad_ms),
         };
         let fits = |value: f64, range: std::ops::RangeInclusive<f64>| range.contains(&value);
@@ -360,11 +362,15 @@ impl RequestParameters {
                 ("prefix", self.prefix.is_some()),
             ];
             if let Some((field, _)) = clash.iter().find(|(_, clashes)| *clashes) {
-                let message = format!("{field} does not go together with batched, which decodes pieces of speech side by side");
+                let message =
+                    format!("{field} does not go together with batched, which decodes pieces of speech side by side");
                 return Err(Error::invalid_input(*field, message));
             }
             if let Some(size @ (0 | 65..)) = self.batch_size {
-                return Err(Error::invalid_input("batch_size", format!("batch_size must be between 1 and 64, not {size}")));
+                return Err(Error::invalid_input(
+                    "batch_size",
+                    format!("batch_size must be between 1 and 64, not {size}"),
+                ));
             }
         }
         if has_clips && self.vad_filter == Some(true) {

@@ -181,7 +181,8 @@ impl WindowDecoder for FileDecoder<'_> {
             return Ok(None);
         }
         let audio = encoded(&mut self.encoded, recognizer, self.file, window)?;
-        let found = window::detect_language(&mut recognizer.model.session(audio), &recognizer.tokenizer, self.candidates)?;
+        let found =
+            window::detect_language(&mut recognizer.model.session(audio), &recognizer.tokenizer, self.candidates)?;
         Ok(window::likeliest(&found).map(|(code, _)| code))
     }
 

@@ -165,8 +165,7 @@ impl Tensors {
                 .zip(strides)
                 .try_fold(1_usize, |last, (&size, &stride)| last.checked_add((size - 1).checked_mul(stride)?)),
         };
-        let bytes =
-            needed.and_then(|n| entry.dtype.bytes(n)).ok_or_else(|| damaged("has impossible strides"))?;
+        let bytes = needed.and_then(|n| entry.dtype.bytes(n)).ok_or_else(|| damaged("has impossible strides"))?;
         let end = entry.offset.checked_add(bytes).ok_or_else(|| damaged("has an impossible offset"))?;
         if bytes > entry.bytes || end > entry.file.bytes().len() {
             return Err(damaged("reaches beyond the end of its data"));

@@ -111,7 +111,9 @@ impl<'a> Reader<'a> {
         };
         let elements = shape.iter().try_fold(1_usize, |product, &size| product.checked_mul(size));
         let Some(bytes) = elements.and_then(|elements| dtype.bytes(elements)) else {
-            return Err(self.malformed(format!("tensor {name} of shape {shape:?} has no whole number of {dtype} blocks")));
+            return Err(
+                self.malformed(format!("tensor {name} of shape {shape:?} has no whole number of {dtype} blocks"))
+            );
         };
         let offset = self.at;
         self.take(bytes)?;

@@ -62,8 +62,7 @@ fn read_tensor(file: &Arc<MappedFile>, tensor: Range<usize>) -> Result<Option<(S
         }
     }
     let (Some(dtype), Some(data)) = (dtype, data) else { return Ok(None) };
-    let entry =
-        Entry { file: Arc::clone(file), dtype, shape, strides: None, offset: data.start, bytes: data.len() };
+    let entry = Entry { file: Arc::clone(file), dtype, shape, strides: None, offset: data.start, bytes: data.len() };
     Ok(Some((name, entry)))
 }
 

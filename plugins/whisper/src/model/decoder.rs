@@ -155,7 +155,15 @@ fn forward(
                 let qkv = &work.qkv[of_feed.start * 3 * d..of_feed.end * 3 * d];
                 layers[index].append(qkv);
                 let mixed = &mut work.mixed[of_feed.start * d..of_feed.end * d];
-                attention::causal(team, heads, lineage, &layers[index], feed.tokens.len() / lineage.beams(), qkv, mixed);
+                attention::causal(
+                    team,
+                    heads,
+                    lineage,
+                    &layers[index],
+                    feed.tokens.len() / lineage.beams(),
+                    qkv,
+                    mixed,
+                );
             }
             linear(team, &own.out, &work.mixed, &mut work.x, Into::Add, &mut work.space);
 

@@ -8,8 +8,8 @@ use syrinx_plugin_whisper::longform::{
     self, Listener, LongformOptions, Segment, TEMPERATURES, Transcript, WindowDecoder,
 };
 use syrinx_plugin_whisper::prompt::Context;
-use syrinx_plugin_whisper::sound::Sound;
 use syrinx_plugin_whisper::segments::{self, Window};
+use syrinx_plugin_whisper::sound::Sound;
 use syrinx_plugin_whisper::timing::WordTiming;
 use syrinx_plugin_whisper::tokenizer::Tokenizer;
 use syrinx_plugin_whisper::window::{self, DecodeError, WindowOptions, WindowResult};
@@ -231,6 +231,7 @@ fn transcribe(case: &Case) -> Result<Got, String> {
         let found = recognizer.detect_language(&file, &[]).map_err(|e| e.to_string())?;
         options.window.language = window::likeliest(&found).ok_or("no language")?.0.to_owned();
     }
-    let found = recognizer.transcribe(&file, &options, &[], &mut chances(case), &mut Silent).map_err(|e| e.to_string())?;
+    let found =
+        recognizer.transcribe(&file, &options, &[], &mut chances(case), &mut Silent).map_err(|e| e.to_string())?;
     Ok(Got::new().value("result", as_json(&found, &options.window.language)))
 }
