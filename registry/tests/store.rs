@@ -289,6 +289,23 @@ fn a_model_path_replaces_the_model_but_not_its_assets() {
 }
 
 #[test]
+fn a_model_goes_without_an_optional_asset() {
+    let server = Server::start(|_| Reply::new(404, ""));
+    let home = Home::new();
+    let asset = |optional: &str| {
+        format!(
+            "assets = [\"lexicon\"]\n[[asset]]\nname = \"lexicon\"\n{optional}[[asset.source]]\n[[asset.source.item]]\nurl = \"{}/l\"\n",
+            server.address
+        )
+    };
+    let around =
+        |model: &ModelEntry| home.store().fetch_around(model, home.dir.path(), &FetchOptions::default(), &Silent);
+    let files = around(&home.model(&asset("optional = true\n"))).unwrap();
+    assert!(files.assets.is_empty());
+    assert!(around(&home.model(&asset(""))).is_err());
+}
+
+#[test]
 fn a_library_of_the_user_goes_before_everything() {
     let mut home = Home::new();
     let runtime = Catalogue::builtin().runtime("onnxruntime").unwrap();

@@ -1,6 +1,6 @@
 //! Word and character error rates on the clips of a reference kit.
 //!
-//! `cargo run --release -p syrinx-plugin-whisper --example accuracy -- KIT MODEL [BEAM_SIZE]`, where KIT is the kit's `whisper` folder and
+//! `cargo run --release -p syrinx-plugin-whisper --example accuracy -- KIT MODEL [BEAM_SIZE] [int8]`, where KIT is the kit's `whisper` folder and
 //! MODEL a directory with the model's files. Prints a Markdown table. Texts are normalised as in the kit's tables: English with the
 //! English normal form, other languages with the basic one, Chinese and Japanese scored by character. Temperature 0 only.
 #![expect(clippy::print_stdout, reason = "a tool for the terminal")]
@@ -19,7 +19,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use syrinx_plugin_common::kits::Case;
 use syrinx_plugin_whisper::longform::{Listener, LongformOptions, Segment};
-use syrinx_plugin_whisper::model::{LoadOptions, WhisperModel};
+use syrinx_plugin_whisper::model::{ComputeType, LoadOptions, WhisperModel};
 use syrinx_plugin_whisper::recognizer::Recognizer;
 use syrinx_plugin_whisper::search::SplitMix;
 use syrinx_plugin_whisper::sound::Sound;
@@ -47,11 +47,16 @@ impl Listener for Silent {
 fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let (Some(kit), Some(model)) = (arguments.first(), arguments.get(1)) else {
-        return Err("usage: accuracy KIT MODEL [BEAM_SIZE]".into());
+        return Err("usage: accuracy KIT MODEL [BEAM_SIZE] [int8]".into());
     };
     let (kit, model) = (PathBuf::from(kit), PathBuf::from(model));
     let beam_size = arguments.get(2).map(|text| text.parse()).transpose()?;
-    let network = WhisperModel::load(&model, &LoadOptions::default())?;
+    let compute_type = match arguments.get(3).map(String::as_str) {
+        None => ComputeType::Float32,
+        Some("int8") => ComputeType::Int8,
+        Some(other) => return Err(format!("{other} is no arithmetic: int8 is, and nothing for float32").into()),
+    };
+    let network = WhisperModel::load(&model, &LoadOptions { compute_type, ..LoadOptions::default() })?;
     let tokenizer = Tokenizer::load(&model, network.dims().n_vocab, None)?;
     let recognizer = Recognizer::new(Arc::new(network), tokenizer);
     let english = English::new();

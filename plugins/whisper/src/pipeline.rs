@@ -230,15 +230,17 @@ impl Listener for SinkListener<'_, '_> {
 }
 
 /// Moves a segment from its times in the speech to those in the audio. A segment begins and ends with its words, if it has any.
+/// What the model hears end after the speech (the reference maps that into the silence) ends with it.
 /// Source: SYSTRAN/faster-whisper `faster_whisper/transcribe.py: restore_speech_timestamps`.
 fn in_audio(segment: &mut longform::Segment, times: &TimeMap) {
     let words = segment.words.as_deref_mut().unwrap_or_default();
+    let inside = |seconds: f64| seconds.min(times.duration());
     for word in words.iter_mut() {
-        (word.start, word.end) = times.original_word(word.start, word.end);
+        (word.start, word.end) = times.original_word(inside(word.start), inside(word.end));
     }
     (segment.start, segment.end) = match (words.first(), words.last()) {
         (Some(first), Some(last)) => (first.start, last.end),
-        _ => (times.original(segment.start, false), times.original(segment.end, true)),
+        _ => (times.original(inside(segment.start), false), times.original(inside(segment.end), true)),
     };
 }
 
@@ -350,6 +352,9 @@ mod tests {
         in_audio(&mut timed, &times);
         // By its word, whose middle is in the second stretch.
         assert_eq!((timed.start, timed.end), (3.5, 4.5));
+        let mut late = segment(2.5, 9.0, " one");
+        in_audio(&mut late, &times);
+        assert_eq!((late.start, late.end), (5.5, 6.0));
         let mut untimed = longform::Segment { words: None, ..segment(0.5, 1.0, " one") };
         in_audio(&mut untimed, &times);
         assert_eq!((untimed.start, untimed.end), (1.5, 2.0));

@@ -18,7 +18,7 @@ pub(crate) use int8::{
     MAX_COLS, MAX_INT_ROWS, PANEL, QuantizedRows, int_dots, int_panel, quantize_row, quantize_weights, widen_panel,
 };
 pub(crate) use norm::layer_norm;
-pub(crate) use softmax::softmax;
+pub(crate) use softmax::{softmax, sum_of_exp};
 
 /// Whether the AVX2 forms can be used (with FMA and conversions from half precision, as every such processor has).
 #[cfg(target_arch = "x86_64")]

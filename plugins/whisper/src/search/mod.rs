@@ -13,6 +13,8 @@ pub use rank::best;
 pub use sample::Sampler;
 pub use uniform::{Recorded, SplitMix, Uniform};
 
+use crate::kernels;
+
 /// A token sequence on its way, without the prompt.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Hypothesis {
@@ -66,9 +68,7 @@ pub fn log_sum_exp(values: &[f32]) -> f32 {
     if !max.is_finite() {
         return max;
     }
-    // In 64 bits, or tens of thousands of small terms would vanish one by one against the large ones.
-    let sum: f64 = values.iter().map(|value| f64::from((value - max).exp())).sum();
-    max + sum.ln() as f32
+    max + kernels::sum_of_exp(values, max).ln() as f32
 }
 
 /// Place of the largest value (the first of equals); `None` if all are -inf or NaN.

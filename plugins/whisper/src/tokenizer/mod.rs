@@ -182,6 +182,12 @@ impl Tokenizer {
         }
     }
 
+    /// Bytes of an ordinary token.
+    #[must_use]
+    pub fn bytes(&self, id: u32) -> Option<&[u8]> {
+        self.vocabulary.bytes(id)
+    }
+
     /// The tokens of a text. Nothing in it is taken for a special token.
     #[must_use]
     pub fn encode(&self, text: &str) -> Vec<u32> {

@@ -63,6 +63,12 @@ impl TimeMap {
         Self { stretches: stretches.collect() }
     }
 
+    /// Length of the joined stretches, seconds.
+    #[must_use]
+    pub fn duration(&self) -> f64 {
+        self.stretches.last().map_or(0.0, |(end, _)| *end as f64 / SAMPLE_RATE)
+    }
+
     /// The time in the file, rounded to hundredths. A time on a border belongs to the stretch after it, unless something ends there.
     #[must_use]
     pub fn original(&self, seconds: f64, is_end: bool) -> f64 {
