@@ -188,12 +188,17 @@ pub struct RequestParameters {
     pub vad_filter: Option<bool>,
     /// When speech starts and ends, for `vad_filter` and `batched`.
     pub vad_parameters: VadParameters,
+    /// OpenAI's way to say the same: switches `vad_filter` on where Silero VAD is at hand. The parameters above win.
+    pub chunking_strategy: Option<ServerVad>,
     /// Decode the stretches of speech side by side: faster, without context between them. The launch option's value by default.
     pub batched: Option<bool>,
     /// Windows that `batched` decodes at a time. The launch option's value by default.
     #[schemars(range(min = 1, max = 64))]
     pub batch_size: Option<usize>,
 }
+
+/// Most that can be added to an end of speech. [ms]
+const MOST_PADDING_MS: f64 = 5000.0;
 
 /// When speech starts and ends. Defaults and meaning as in faster-whisper.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Deserialize, JsonSchema)]
@@ -219,7 +224,34 @@ pub struct VadParameters {
     pub speech_pad_ms: Option<f64>,
 }
 
+/// OpenAI's `server_vad`. Its `type` is checked before it comes here.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct ServerVad {
+    /// Probability from which on a frame is speech.
+    #[schemars(range(min = 0.0, max = 1.0))]
+    pub threshold: Option<f64>,
+    /// Added to both ends of speech, milliseconds; up to 5000 count.
+    #[schemars(range(min = 0.0))]
+    pub prefix_padding_ms: Option<f64>,
+    /// Speech ends with a silence of this length, milliseconds.
+    #[schemars(range(min = 0.0))]
+    pub silence_duration_ms: Option<f64>,
+}
+
 impl VadParameters {
+    /// What isn't said, as `strategy` says it.
+    fn or(self, strategy: &ServerVad) -> Self {
+        Self {
+            threshold: self.threshold.or(strategy.threshold),
+            speech_pad_ms: self
+                .speech_pad_ms
+                .or(strategy.prefix_padding_ms.map(|padding| padding.min(MOST_PADDING_MS))),
+            min_silence_duration_ms: self.min_silence_duration_ms.or(strategy.silence_duration_ms),
+            ..self
+        }
+    }
+
     /// With the defaults of the mode.
     fn options(&self, batched: bool) -> Result<VadOptions, Error> {
         let defaults = VadOptions::default();
@@ -255,7 +287,7 @@ impl VadParameters {
         if !fits(options.min_silence_duration_ms, 0.0..=f64::MAX) {
             return refused("min_silence_duration_ms", "0 or more milliseconds");
         }
-        if !fits(options.speech_pad_ms, 0.0..=5000.0) {
+        if !fits(options.speech_pad_ms, 0.0..=MOST_PADDING_MS) {
             return refused("speech_pad_ms", "between 0 and 5000 milliseconds");
         }
         if !fits(options.max_speech_duration_s, 1.0..=f64::INFINITY) {
@@ -344,13 +376,14 @@ impl RequestParameters {
         })
     }
 
-    /// Whether and how speech is looked for.
+    /// Whether and how speech is looked for. A `chunking_strategy` is a wish, which counts where there is a VAD (`has_vad`).
     ///
     /// # Errors
     /// Values out of range, and parameters that contradict each other.
-    pub fn speech_filter(&self, launch: &LaunchOptions) -> Result<Option<SpeechFilter>, Error> {
+    pub fn speech_filter(&self, launch: &LaunchOptions, has_vad: bool) -> Result<Option<SpeechFilter>, Error> {
         let batched = self.batched.or(launch.batched).unwrap_or(false);
-        let vad = self.vad_parameters.options(batched)?;
+        let strategy = self.chunking_strategy.as_ref().filter(|_| has_vad);
+        let vad = strategy.map_or(self.vad_parameters, |strategy| self.vad_parameters.or(strategy)).options(batched)?;
         // A request that names clips has chosen what is heard.
         let has_clips = !self.clip_timestamps.is_empty();
         if batched {
@@ -383,7 +416,7 @@ impl RequestParameters {
         if batched {
             return Ok(Some(SpeechFilter { vad, batch: Some(self.batch_size.or(launch.batch_size)) }));
         }
-        let filters = self.vad_filter.or(launch.vad_filter).unwrap_or(false);
+        let filters = self.vad_filter.or(launch.vad_filter).unwrap_or(strategy.is_some());
         Ok(filters.then_some(SpeechFilter { vad, batch: None }))
     }
 
@@ -489,7 +522,7 @@ mod tests {
     fn speech_is_looked_for_when_asked() {
         let filter = |parameters: serde_json::Value, launch: serde_json::Value| {
             let parameters: RequestParameters = serde_json::from_value(parameters).expect("right types");
-            parameters.speech_filter(&serde_json::from_value(launch).expect("right types"))
+            parameters.speech_filter(&serde_json::from_value(launch).expect("right types"), true)
         };
         assert_eq!(filter(json!({}), json!({})).expect("fine"), None);
         let plain = filter(json!({"vad_filter": true}), json!({})).expect("fine").expect("asked");
@@ -500,6 +533,14 @@ mod tests {
         assert_eq!((batched.batch, batched.vad.threshold), (Some(Some(4)), 0.3));
         assert_eq!((batched.vad.max_speech_duration_s, batched.vad.min_silence_duration_ms), (30.0, 160.0));
         assert_eq!(filter(json!({"clip_timestamps": [1]}), json!({"batched": true})).expect("fine"), None);
+        let server_vad =
+            json!({"type": "server_vad", "threshold": 0.4, "prefix_padding_ms": 9000, "silence_duration_ms": 200});
+        let asked = filter(json!({"chunking_strategy": server_vad, "vad_parameters": {"threshold": 0.6}}), json!({}));
+        let vad = asked.expect("fine").expect("asked").vad;
+        assert_eq!((vad.threshold, vad.speech_pad_ms, vad.min_silence_duration_ms), (0.6, 5000.0, 200.0));
+        assert_eq!(filter(json!({"chunking_strategy": {}, "vad_filter": false}), json!({})).expect("fine"), None);
+        let wish: RequestParameters = serde_json::from_value(json!({"chunking_strategy": {}})).expect("right types");
+        assert_eq!(wish.speech_filter(&LaunchOptions::default(), false).expect("fine"), None);
         for (parameters, field) in [
             (json!({"batched": true, "vad_filter": false}), "vad_filter"),
             (json!({"batched": true, "prefix": "And"}), "prefix"),

@@ -133,7 +133,7 @@ impl Model for LoadedWhisper {
         // Checked before the work starts; the language comes later.
         let mut options = parameters.longform(&request.settings, &self.options, task, asked.unwrap_or("en"))?;
 
-        let filter = parameters.speech_filter(&self.options)?;
+        let filter = parameters.speech_filter(&self.options, self.vad.is_some())?;
 
         let samples = request.audio.samples();
         let stretches = match &filter {
