@@ -84,6 +84,7 @@ async fn what_cannot_be_launched() {
         (json!({"model_name": "../parrot-mouth"}), "model_name"),
         (json!({"model_name": "whisper-base"}), "model_name"),
         (json!({"model_name": "IndexTTS2"}), "model_name"),
+        (json!({"model_name": "MeloTTS-English"}), "model_name"),
         (json!({"model_type": null}), "model_type"),
         (json!({"model_type": "LLM"}), "model_type"),
         (json!({"model_type": "nonsense"}), "model_type"),
