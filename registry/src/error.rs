@@ -14,6 +14,8 @@ pub struct Attempt {
     pub origin: String,
     /// What went wrong and what to do.
     pub reason: String,
+    /// Whether anything answered there. If not, the source may be fine and this machine offline.
+    pub reached: bool,
 }
 
 /// A source that would do if its files were there; what an offline machine needs.
@@ -53,6 +55,8 @@ pub enum FetchError {
         name: String,
         /// The sources in the order they were tried.
         attempts: Vec<Attempt>,
+        /// The file sets of which one is needed.
+        needed: Vec<Needed>,
     },
 
     /// Offline, and nothing complete is stored.
@@ -171,6 +175,8 @@ fn shorten(files: &[String]) -> String {
 pub(crate) enum SourceError {
     /// This source can't be used; the next may.
     Failed(String),
+    /// Nothing answers there, or the settings forbid to ask; the next source may do.
+    Unreachable(String),
     /// The caller wants no more.
     Cancelled,
     /// The store is broken; another source won't help.

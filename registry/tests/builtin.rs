@@ -45,6 +45,46 @@ const OFFICIAL: &[Official] = &[
     ("whisper-tiny.en", "whisper", "openai/whisper-tiny.en", None, "audio2text", false, r#""#, r#""#),
 ];
 
+/// What is only listed: name, family, Hugging Face id, ModelScope id, abilities, multilingual, default_model_config.
+type Listed =
+    (&'static str, &'static str, Option<&'static str>, Option<&'static str>, &'static str, bool, &'static str);
+#[rustfmt::skip]
+const LISTED: &[Listed] = &[
+    ("ACE-Step1.5", "ace_step_1_5", Some("ACE-Step/Ace-Step1.5"), Some("ACE-Step/Ace-Step1.5"), "text2music", true, r#"{"config_path":"acestep-v15-turbo","use_flash_attention":false,"compile_model":false,"offload_to_cpu":false,"offload_dit_to_cpu":false,"quantization":null,"use_mlx_dit":true,"vae_checkpoint":"official","lm_model_path":null,"lm_backend":"pt","lm_offload_to_cpu":false}"#),
+    ("AuK", "AuK", Some("tencent/AuK"), Some("Tencent-Hunyuan/AuK"), "text2audio +voice_design +voice_cloning", true, r#""#),
+    ("AuK-Flash", "AuK", Some("tencent/AuK-Flash"), Some("Tencent-Hunyuan/AuK-Flash"), "text2audio +voice_design +voice_cloning", true, r#""#),
+    ("Breeze-TTS-2", "Breeze-TTS-2", Some("BreezeBlue/Breeze-TTS-2"), Some("BreezeBlue/Breeze-TTS-2"), "text2audio +voice_design +voice_cloning", true, r#""#),
+    ("Confucius4-TTS", "Confucius4-TTS", Some("netease-youdao/Confucius4-TTS"), Some("netease-youdao/Confucius4-TTS"), "text2audio +zero_shot +voice_cloning", true, r#""#),
+    ("F5-TTS", "F5-TTS", Some("SWivid/F5-TTS"), Some("AI-ModelScope/F5-TTS"), "text2audio +zero_shot +voice_cloning", true, r#""#),
+    ("FireRedTTS3-Base", "FireRedTTS3", Some("FireRedTeam/FireRedTTS3"), Some("FireRedTeam/FireRedTTS3"), "text2audio +voice_cloning", true, r#""#),
+    ("FireRedTTS3-Instruct", "FireRedTTS3", Some("FireRedTeam/FireRedTTS3"), Some("FireRedTeam/FireRedTTS3"), "text2audio +voice_design +voice_cloning", true, r#""#),
+    ("Irodori-TTS-v4.1-Anime", "Irodori-TTS", Some("phasefield-audio/Irodori-TTS-v4.1-Anime"), Some("phasefield-audio/Irodori-TTS-v4.1-Anime"), "text2audio +voice_design +voice_cloning +emotion_control", false, r#""#),
+    ("Irodori-TTS-v4.1-Small", "Irodori-TTS", Some("Aratako/Irodori-TTS-v4.1-Small"), Some("Aratako/Irodori-TTS-v4.1-Small"), "text2audio +voice_design +voice_cloning +emotion_control", false, r#""#),
+    ("MegaTTS3", "MegaTTS", Some("ByteDance/MegaTTS3"), Some("ByteDance/MegaTTS3"), "text2audio +zero_shot", true, r#""#),
+    ("MeloTTS-Chinese", "MeloTTS", Some("myshell-ai/MeloTTS-Chinese"), None, "text2audio +zero_shot", false, r#""#),
+    ("MeloTTS-English", "MeloTTS", Some("myshell-ai/MeloTTS-English"), None, "text2audio +zero_shot", false, r#""#),
+    ("MeloTTS-English-v2", "MeloTTS", Some("myshell-ai/MeloTTS-English-v2"), None, "text2audio +zero_shot", false, r#""#),
+    ("MeloTTS-English-v3", "MeloTTS", Some("myshell-ai/MeloTTS-English-v3"), None, "text2audio +zero_shot", false, r#""#),
+    ("MeloTTS-French", "MeloTTS", Some("myshell-ai/MeloTTS-French"), None, "text2audio +zero_shot", false, r#""#),
+    ("MeloTTS-Japanese", "MeloTTS", Some("myshell-ai/MeloTTS-Japanese"), None, "text2audio +zero_shot", false, r#""#),
+    ("MeloTTS-Korean", "MeloTTS", Some("myshell-ai/MeloTTS-Korean"), None, "text2audio +zero_shot", false, r#""#),
+    ("MeloTTS-Spanish", "MeloTTS", Some("myshell-ai/MeloTTS-Spanish"), None, "text2audio +zero_shot", false, r#""#),
+    ("Ming-3.0-tts-0.5B", "Ming-3.0-tts", Some("inclusionAI/Ming-3.0-tts-0.5B"), Some("inclusionAI/Ming-3.0-tts-0.5B"), "text2audio +zero_shot +voice_cloning +voice_design +emotion_control", true, r#""#),
+    ("Ming-3.0-tts-tiny", "Ming-3.0-tts", Some("inclusionAI/Ming-3.0-tts-tiny"), Some("inclusionAI/Ming-3.0-tts-tiny"), "text2audio +zero_shot +voice_cloning +voice_design +emotion_control", true, r#""#),
+    ("MiniMax-Music3", "minimax_music3", Some("MiniMaxAI/MiniMax-Music3"), Some("MiniMax/MiniMax-Music3"), "text2music", true, r#"{"torch_dtype":"bfloat16","cpu_offload":false,"group_offload":false}"#),
+    ("Qwen3-ASR-0.6B", "qwen3_asr", Some("Qwen/Qwen3-ASR-0.6B"), Some("Qwen/Qwen3-ASR-0.6B"), "audio2text", true, r#"{"forced_aligner":"Qwen/Qwen3-ForcedAligner-0.6B"}"#),
+    ("Qwen3-ASR-1.7B", "qwen3_asr", Some("Qwen/Qwen3-ASR-1.7B"), Some("Qwen/Qwen3-ASR-1.7B"), "audio2text", true, r#"{"forced_aligner":"Qwen/Qwen3-ForcedAligner-0.6B"}"#),
+    ("Qwen3-TTS-12Hz-0.6B-Base", "qwen3_tts", Some("Qwen/Qwen3-TTS-12Hz-0.6B-Base"), Some("Qwen/Qwen3-TTS-12Hz-0.6B-Base"), "text2audio +voice_cloning", true, r#""#),
+    ("Qwen3-TTS-12Hz-0.6B-CustomVoice", "qwen3_tts", Some("Qwen/Qwen3-TTS-12Hz-0.6B-CustomVoice"), Some("Qwen/Qwen3-TTS-12Hz-0.6B-CustomVoice"), "text2audio", true, r#""#),
+    ("Qwen3-TTS-12Hz-1.7B-Base", "qwen3_tts", Some("Qwen/Qwen3-TTS-12Hz-1.7B-Base"), Some("Qwen/Qwen3-TTS-12Hz-1.7B-Base"), "text2audio +voice_cloning", true, r#""#),
+    ("Qwen3-TTS-12Hz-1.7B-CustomVoice", "qwen3_tts", Some("Qwen/Qwen3-TTS-12Hz-1.7B-CustomVoice"), Some("Qwen/Qwen3-TTS-12Hz-1.7B-CustomVoice"), "text2audio", true, r#""#),
+    ("Qwen3-TTS-12Hz-1.7B-VoiceDesign", "qwen3_tts", Some("Qwen/Qwen3-TTS-12Hz-1.7B-VoiceDesign"), Some("Qwen/Qwen3-TTS-12Hz-1.7B-VoiceDesign"), "text2audio +voice_design", true, r#""#),
+    ("VoxCPM2", "VoxCPM", Some("openbmb/VoxCPM2"), Some("OpenBMB/VoxCPM2"), "text2audio +zero_shot +voice_cloning", true, r#""#),
+    ("YuE2-3B", "yue2", Some("m-a-p/YuE2-3B"), Some("m-a-p/YuE2-3B"), "text2music", true, r#"{"backend":"torch","memory_budget_gib":24,"quantization":"none","offload_ar":false,"vae_core_frames":null,"verify_hashes":true}"#),
+    ("speech_campplus_sv_zh-cn_16k-common", "campplus", None, Some("iic/speech_campplus_sv_zh-cn_16k-common"), "speaker_embedding", false, r#""#),
+    ("speech_campplus_sv_zh_en_16k-common_advanced", "campplus", None, Some("iic/speech_campplus_sv_zh_en_16k-common_advanced"), "speaker_embedding", true, r#""#),
+];
+
 fn all_sources(catalogue: &Catalogue) -> Vec<(String, Source)> {
     let models =
         catalogue.models().flat_map(|entry| entry.sources.iter().map(|source| (entry.name.clone(), source.clone())));
@@ -60,8 +100,9 @@ fn all_sources(catalogue: &Catalogue) -> Vec<(String, Source)> {
 #[test]
 fn the_official_models_are_there_under_their_official_names() {
     let catalogue = Catalogue::builtin();
-    let names: Vec<&str> = catalogue.models().map(|model| model.name.as_str()).collect();
-    assert_eq!(names, OFFICIAL.iter().map(|(name, ..)| *name).collect::<Vec<_>>());
+    let names: BTreeSet<&str> = catalogue.models().map(|model| model.name.as_str()).collect();
+    let official = OFFICIAL.iter().map(|(name, ..)| *name).chain(LISTED.iter().map(|(name, ..)| *name));
+    assert_eq!(names, official.collect());
     let json = |map: &Option<JsonMap>| map.clone().map_or(Value::Null, Value::Object);
     let parsed = |text: &str| if text.is_empty() { Value::Null } else { serde_json::from_str(text).unwrap() };
     for (name, family, huggingface, modelscope, abilities, multilingual, launch, transcription) in OFFICIAL {
@@ -76,6 +117,16 @@ fn the_official_models_are_there_under_their_official_names() {
         assert_eq!(json(&model.default_transcription_config), parsed(transcription), "{name}");
         assert!(model.builtin && !model.sources.is_empty() && !model.languages.is_empty(), "{name}");
     }
+    for (name, family, huggingface, modelscope, abilities, multilingual, launch) in LISTED {
+        let model = catalogue.model(name).unwrap();
+        assert_eq!((model.family.as_str(), model.multilingual), (*family, *multilingual), "{name}");
+        assert_eq!(model.huggingface.as_ref().map(|hub| hub.id.as_str()), *huggingface, "{name}");
+        assert_eq!(model.modelscope.as_ref().map(|hub| hub.id.as_str()), *modelscope, "{name}");
+        let wanted: Vec<String> = abilities.split(' ').map(|word| word.replace('+', "text2audio_")).collect();
+        assert_eq!(model.abilities.iter().map(|ability| ability.as_str()).collect::<Vec<_>>(), wanted, "{name}");
+        assert_eq!(json(&model.default_model_config), parsed(launch), "{name}");
+        assert!(model.builtin && model.sources.is_empty(), "{name}");
+    }
 }
 
 #[test]
@@ -87,6 +138,7 @@ fn retired_names_resolve() {
         ("whisper-large-v3-mlx", "whisper-large-v3"),
         ("whisper-large-v3-turbo-mlx", "whisper-large-v3-turbo"),
         ("Kokoro-82M-MLX", "Kokoro-82M"),
+        ("F5-TTS-MLX", "F5-TTS"),
     ] {
         assert_eq!(catalogue.model(retired).unwrap().name, name);
     }

@@ -22,7 +22,9 @@ pub(super) struct Client {
 
 impl Client {
     pub(super) fn new(endpoint: &Endpoint) -> Self {
-        let from_env = || ["SYRINX_ENDPOINT", "XINFERENCE_ENDPOINT"].iter().find_map(|name| env::var(name).ok());
+        // An empty variable is one that isn't set.
+        let set = |name: &&str| env::var(name).ok().filter(|endpoint| !endpoint.trim().is_empty());
+        let from_env = || ["SYRINX_ENDPOINT", "XINFERENCE_ENDPOINT"].iter().find_map(set);
         let base = endpoint.endpoint.clone().or_else(from_env).unwrap_or_else(|| DEFAULT_ENDPOINT.to_owned());
         let base = address(&base);
         let mut config =

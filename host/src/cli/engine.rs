@@ -48,7 +48,7 @@ impl Engine {
         if rows.is_empty() {
             return Err(Failure::new(format!("`{}` can't be launched with that", self.model_name)));
         }
-        table::print(&["Name", "Engine", "Format", "Quantization", ""], &rows);
+        table::print(&["Name", "Engine", "Format", "Size (in billions)", "Quantization", ""], &rows);
         Ok(())
     }
 
@@ -67,6 +67,7 @@ impl Engine {
                     engine.clone(),
                     String::new(),
                     String::new(),
+                    String::new(),
                     reason.to_owned(),
                 ]);
             }
@@ -77,7 +78,9 @@ impl Engine {
                 };
                 for quantization in quantizations.into_iter().filter(|name| wanted(&self.quantization, name)) {
                     let format = text(&set["model_format"]);
-                    rows.push(vec![self.model_name.clone(), engine.clone(), format, quantization, String::new()]);
+                    // Audio models have no size.
+                    let size = String::new();
+                    rows.push(vec![self.model_name.clone(), engine.clone(), format, size, quantization, String::new()]);
                 }
             }
         }
@@ -101,10 +104,10 @@ mod tests {
             other => panic!("{other:?}"),
         };
         let all = [
-            "m|MLX|||not on this machine",
-            "m|whisper|ctranslate2|none|",
-            "m|whisper|ctranslate2|int8|",
-            "m|whisper|pytorch|none|",
+            "m|MLX||||not on this machine",
+            "m|whisper|ctranslate2||none|",
+            "m|whisper|ctranslate2||int8|",
+            "m|whisper|pytorch||none|",
         ];
         assert_eq!(rows("syrinx engine -n m"), all);
         assert_eq!(rows("syrinx engine -n m -en Whisper -q int8"), [all[2]]);

@@ -166,12 +166,19 @@ impl Models {
         Ok(())
     }
 
-    /// Cancels a launch.
+    /// Cancels a launch and waits for its end, after which the uid is free. A launch that doesn't end soon is left behind.
     ///
     /// # Errors
     /// When `uid` isn't being launched.
-    pub fn cancel(&self, uid: &str) -> Result<(), ModelError> {
-        if self.slot(uid)?.cancel_launch() { Ok(()) } else { Err(ModelError::NotFound { uid: uid.to_owned() }) }
+    pub async fn cancel(&self, uid: &str) -> Result<(), ModelError> {
+        let slot = self.slot(uid)?;
+        if !slot.cancel_launch() {
+            return Err(ModelError::NotFound { uid: uid.to_owned() });
+        }
+        let mut state = slot.state.subscribe();
+        // The slot outlives this, so the channel can't close.
+        drop(state.wait_for(|state| !state.is_launching()).await);
+        Ok(())
     }
 
     /// Ends all models, for a server that stops.

@@ -10,7 +10,7 @@ use std::{
 };
 use syrinx_registry::{
     CancelToken, Catalogue, CustomModel, CustomModels, FetchError, FetchOptions, Format, ModelEntry, ModelFiles,
-    ModelVersion, Progress, RegistrationError, Store, StoreError,
+    ModelVersion, Needed, Progress, RegistrationError, Store, StoreError,
 };
 
 /// Which of a model's sources a caller wants.
@@ -241,20 +241,32 @@ fn told(error: FetchError) -> ProvisionError {
         FetchError::Cancelled => ProvisionError::Cancelled,
         FetchError::Offline { name, needed, .. } if needed.is_empty() => nowhere(&name),
         // The error's own text names directories of this machine, which are nothing to a client.
-        FetchError::Offline { name, needed, .. } => {
-            let sets: Vec<String> =
-                needed.iter().map(|set| format!("{} ({}): {}", set.source, set.origin, set.files.join(", "))).collect();
+        FetchError::Offline { name, needed, .. } => ProvisionError::Offline(format!(
+            "{name} is not stored on the server and downloads are switched off; one of these file sets is needed: {}",
+            file_sets(&needed)
+        )),
+        FetchError::AllSourcesFailed { name, attempts, .. } if attempts.is_empty() => nowhere(&name),
+        // The server is offline, whether somebody has switched downloads off or not.
+        FetchError::AllSourcesFailed { name, attempts, needed } if attempts.iter().all(|attempt| !attempt.reached) => {
+            let reasons: Vec<String> = attempts.into_iter().map(|attempt| attempt.reason).collect();
             ProvisionError::Offline(format!(
-                "{name} is not stored on the server and downloads are switched off; one of these file sets is needed: {}",
-                sets.join("; ")
+                "{name} is not stored on the server, which can't reach what it comes from ({}); one of these file sets is needed: {}",
+                reasons.join("; "),
+                file_sets(&needed)
             ))
         }
-        FetchError::AllSourcesFailed { name, attempts } if attempts.is_empty() => nowhere(&name),
         FetchError::NoSuchSource { .. } => {
             ProvisionError::Choice { field: "quantization".to_owned(), message: error.to_string() }
         }
         _ => ProvisionError::Failed(error.to_string()),
     }
+}
+
+/// Sources and their files, for a person.
+fn file_sets(needed: &[Needed]) -> String {
+    let sets: Vec<String> =
+        needed.iter().map(|set| format!("{} ({}): {}", set.source, set.origin, set.files.join(", "))).collect();
+    sets.join("; ")
 }
 
 /// The entry has no source.

@@ -84,6 +84,7 @@ async fn what_cannot_be_launched() {
         (json!({"model_name": "../parrot-mouth"}), "model_name"),
         (json!({"model_name": "whisper-base"}), "model_name"),
         (json!({"model_name": "IndexTTS2"}), "model_name"),
+        (json!({"model_name": "MeloTTS-English"}), "model_name"),
         (json!({"model_type": null}), "model_type"),
         (json!({"model_type": "LLM"}), "model_type"),
         (json!({"model_type": "nonsense"}), "model_type"),
@@ -224,6 +225,8 @@ async fn a_plugin_that_does_not_stop_is_left_behind() {
     let begun = Instant::now();
     let mut connection = server.connect().await;
     assert_eq!(connection.request("POST", "/v1/models/deaf/cancel", &[], b"").await.status, 200);
+    // The answer means that it is over.
+    assert_eq!(instance(&server, "deaf").await["status"], "ERROR");
     assert_eq!(waiting.answer().await.status, 499);
     assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
     assert_eq!(connection.get("/v1/models/deaf/progress").await.json()["stage"], "cancelled");
@@ -294,6 +297,26 @@ async fn offline_the_files_that_are_needed_are_named() {
     post(&server, "/v1/model_registrations/audio", json!({"model": spec.to_string()})).await;
     let answer = post(&server, MODELS, launch(json!({"model_name": "nowhere"}))).await;
     assert_eq!((answer.status, param(&answer)), (400, json!("model_path")));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_a_network_the_files_that_are_needed_are_named() {
+    let dir = Arc::new(tempfile::tempdir().unwrap());
+    let server = Server::at(
+        dir,
+        |_| (),
+        |store| {
+            store.offline = false;
+            store.hub.hf_endpoint = "http://hub.invalid".to_owned();
+        },
+    )
+    .await;
+    let spec = json!({"model_name": "far", "model_family": "parrot", "multilingual": false, "model_id": "me/far"});
+    post(&server, "/v1/model_registrations/audio", json!({"model": spec.to_string()})).await;
+    let answer = post(&server, MODELS, launch(json!({"model_name": "far"}))).await;
+    let text = answer.text();
+    assert_eq!((answer.status, param(&answer)), (400, json!("model_name")), "{text}");
+    assert!(text.contains("hub.invalid can't be reached") && text.contains("Hugging Face me/far@main"), "{text}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

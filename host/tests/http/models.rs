@@ -161,6 +161,10 @@ async fn registrations() {
     }
     let parrot = connection.get("/v1/model_registrations/audio/parrot-mouth").await.json();
     assert_eq!((&parrot["is_builtin"], &parrot["model_family"]), (&json!(false), &json!("parrot")));
+    // A text or null, as in Xinference.
+    let kokoro = connection.get("/v1/model_registrations/audio/Kokoro-82M").await.json();
+    assert_eq!((&kokoro["model_format"], &kokoro["quantization"]), (&json!("onnx"), &json!("int8")));
+    assert_eq!(parrot["quantization"], Value::Null);
     for kind in ["LLM", "embedding", "image"] {
         assert_eq!(connection.get(&format!("/v1/model_registrations/{kind}")).await.json(), json!([]));
     }

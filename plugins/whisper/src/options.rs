@@ -29,9 +29,9 @@ const BATCHED_MIN_SILENCE_MS: f64 = 160.0;
 /// Jobs that run at a time, sharing the threads.
 const DEFAULT_CONCURRENCY: usize = 4;
 
-/// What the model is loaded with.
+/// What the model is loaded with. Other keys are ignored: clients send those of other families too (`compile`, `use_fp16`).
 #[derive(Debug, Clone, Default, PartialEq, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
+#[serde(default)]
 pub struct LaunchOptions {
     /// Device to compute on. This build knows `cpu`; `auto` takes the best one.
     pub device: Option<String>,
@@ -560,13 +560,19 @@ mod tests {
     }
 
     #[test]
-    fn schemas_are_closed_objects_with_descriptions() {
+    fn schemas_are_objects_with_descriptions() {
         for schema in [LaunchOptions::schema(), RequestParameters::schema()] {
             assert_eq!(schema["type"], "object");
-            assert_eq!(schema["additionalProperties"], false);
             let properties = schema["properties"].as_object().expect("properties");
             assert!(properties.values().all(|property| property["description"].is_string()));
         }
+    }
+
+    #[test]
+    fn launch_keys_of_other_families_are_ignored() {
+        let options = json!({"compile": true, "lang_code": "z", "vad_kwargs": {}, "envs": null, "beam_size": 2});
+        let options = serde_json::from_value::<LaunchOptions>(options).expect("fine");
+        assert_eq!(options, LaunchOptions { beam_size: Some(2), ..LaunchOptions::default() });
     }
 
     #[test]

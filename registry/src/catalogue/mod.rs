@@ -33,6 +33,7 @@ const BUILTIN: &[(&str, &str)] = &[
     ("<builtin>/models/funasr.toml", include_str!("../../models/funasr.toml")),
     ("<builtin>/models/indextts2.toml", include_str!("../../models/indextts2.toml")),
     ("<builtin>/models/kokoro.toml", include_str!("../../models/kokoro.toml")),
+    ("<builtin>/models/listed.toml", include_str!("../../models/listed.toml")),
     ("<builtin>/models/whisper.toml", include_str!("../../models/whisper.toml")),
     ("<builtin>/runtimes/onnxruntime.toml", include_str!("../../runtimes/onnxruntime.toml")),
 ];

@@ -129,7 +129,7 @@ impl CustomModel {
         let relatives: Vec<&Arc<ModelEntry>> = catalogue.models().filter(of_family).collect();
         let alike = relatives.iter().find(|entry| entry.multilingual == self.multilingual);
         let relative = alike.or(relatives.first()).copied();
-        if relative.is_none() && !plugins.contains(&self.family) {
+        if !plugins.contains(&self.family) && !relatives.iter().any(|entry| is_implemented(entry, plugins)) {
             return Err(self.unknown_family(catalogue, plugins));
         }
         let abilities = self.abilities.clone().or_else(|| Some(relative?.abilities.clone()));
@@ -175,7 +175,8 @@ impl CustomModel {
     }
 
     fn unknown_family(&self, catalogue: &Catalogue, plugins: &[String]) -> SpecError {
-        let mut known: Vec<&str> = catalogue.models().map(|entry| entry.family.as_str()).collect();
+        let implemented = catalogue.models().filter(|entry| is_implemented(entry, plugins));
+        let mut known: Vec<&str> = implemented.map(|entry| entry.family.as_str()).collect();
         known.extend(plugins.iter().map(String::as_str));
         known.sort_unstable();
         known.dedup();
@@ -185,6 +186,11 @@ impl CustomModel {
         };
         wrong("model_family", format!("`model_family`: no family `{}` is implemented; {hint}", self.family))
     }
+}
+
+/// Whether something can run an entry. One without sources whose plugin isn't installed either is only listed.
+fn is_implemented(entry: &ModelEntry, plugins: &[String]) -> bool {
+    !entry.sources.is_empty() || plugins.contains(&entry.plugin)
 }
 
 fn check_model_name(name: &str) -> Result<(), SpecError> {
@@ -341,6 +347,10 @@ mod tests {
         let own = read(json!({"model_family": "parrot", "model_ability": ["text2audio"]})).unwrap();
         assert_eq!(own.entry(&catalogue, &["parrot".to_owned()]).unwrap().plugin, "parrot");
         assert!(own.entry(&catalogue, &[]).unwrap_err().message.contains("no family `parrot`"));
+        // Listed, but nothing runs it unless its plugin is there.
+        let melo = read(json!({"model_family": "MeloTTS", "model_id": "me/melo"})).unwrap();
+        assert_eq!(melo.entry(&catalogue, &[]).unwrap_err().field, "model_family");
+        assert_eq!(melo.entry(&catalogue, &["melotts".to_owned()]).unwrap().plugin, "melotts");
     }
 
     #[test]

@@ -68,7 +68,11 @@ pub(super) fn download(
         // A server that was there a moment ago may be back in a moment; one that never answered is not waited for.
         let reached_before = partial.length > 0 && matches!(error, HttpError::Unreachable { .. });
         if !(error.is_transient() || reached_before) || fruitless >= MAX_FRUITLESS {
-            return Err(SourceError::failed(format!("{}: {error}", job.label)));
+            let reason = format!("{}: {error}", job.label);
+            return Err(match error {
+                HttpError::Unreachable { .. } => SourceError::Unreachable(reason),
+                _ => SourceError::Failed(reason),
+            });
         }
         context.note(&format!("{}: {error}; trying again", job.label));
         pause(backoff(fruitless, &error), context.cancel).map_err(|_| SourceError::Cancelled)?;

@@ -13,7 +13,7 @@ use serde::Deserialize;
 
 use super::context::Context;
 use super::digest::Expected;
-use super::http::Request;
+use super::http::{HttpError, Request};
 use super::repository::{self, Listed, Repository};
 use super::{files_of_directory, url};
 use crate::catalogue::{HubId, Item, Origin, Sha256Digest, Source};
@@ -93,7 +93,8 @@ impl Repository for HfRepository<'_> {
 pub(super) fn fetch(context: &mut Context<'_>, hub_id: &HubId, item: &Item, staging: &Path) -> Result<(), SourceError> {
     let hub = &context.config.hub;
     if hub.hf_offline {
-        return Err(SourceError::failed("HF_HUB_OFFLINE is set, and the files are not all in the Hugging Face cache"));
+        let reason = "HF_HUB_OFFLINE is set, and the files are not all in the Hugging Face cache";
+        return Err(SourceError::Unreachable(reason.to_owned()));
     }
     context.stage(Stage::Resolving, &hub_id.id);
     let url = format!(
@@ -111,8 +112,12 @@ pub(super) fn fetch(context: &mut Context<'_>, hub_id: &HubId, item: &Item, stag
     repository::fetch(context, &repository, &listing, item, staging)
 }
 
-pub(super) fn from_http(error: super::http::HttpError) -> SourceError {
-    if error == super::http::HttpError::Cancelled { SourceError::Cancelled } else { SourceError::failed(error) }
+pub(super) fn from_http(error: HttpError) -> SourceError {
+    match error {
+        HttpError::Cancelled => SourceError::Cancelled,
+        HttpError::Unreachable { .. } => SourceError::Unreachable(error.to_string()),
+        _ => SourceError::failed(error),
+    }
 }
 
 fn is_commit(text: &str) -> bool {

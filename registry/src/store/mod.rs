@@ -395,21 +395,23 @@ impl Store {
     fn install_first<'a>(&self, unit: &Unit<'a>, context: &mut Context<'_>) -> Result<Located<'a>, FetchError> {
         let mut attempts = Vec::new();
         for (index, source) in unit.sources.iter().copied().enumerate() {
-            let reason = match self.install(unit, source, context) {
+            let (reason, reached) = match self.install(unit, source, context) {
                 Ok(dir) => {
                     context.stage(Stage::Done, "");
                     return Ok(Located { dir, source });
                 }
                 Err(SourceError::Cancelled) => return Err(FetchError::Cancelled),
                 Err(SourceError::Store(error)) => return Err(error.into()),
-                Err(SourceError::Failed(reason)) => reason,
+                Err(SourceError::Failed(reason)) => (reason, true),
+                Err(SourceError::Unreachable(reason)) => (reason, false),
             };
             if index + 1 < unit.sources.len() {
                 context.note(&format!("source `{}` failed: {reason}; trying the next", source.id));
             }
-            attempts.push(Attempt { source: source.id.clone(), origin: source.describe(), reason });
+            attempts.push(Attempt { source: source.id.clone(), origin: source.describe(), reason, reached });
         }
-        Err(FetchError::AllSourcesFailed { name: unit.name.to_owned(), attempts })
+        let needed = unit.sources.iter().map(|source| needed(source)).collect();
+        Err(FetchError::AllSourcesFailed { name: unit.name.to_owned(), attempts, needed })
     }
 
     fn install(&self, unit: &Unit<'_>, source: &Source, context: &mut Context<'_>) -> Result<PathBuf, SourceError> {

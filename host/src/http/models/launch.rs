@@ -130,7 +130,7 @@ pub(crate) async fn terminate(State(app): State<Arc<App>>, Path(uid): Path<Strin
     Ok(Json(Deleted { id: uid, object: "model", deleted: true }))
 }
 
-/// Cancels a launch. Whoever waits for it gets 499.
+/// Cancels a launch. Whoever waits for it gets 499. The uid is free again when this answers.
 #[utoipa::path(
     post,
     path = "/v1/models/{uid}/cancel",
@@ -140,7 +140,7 @@ pub(crate) async fn terminate(State(app): State<Arc<App>>, Path(uid): Path<Strin
     responses((status = 200, body = (), description = "null"))
 )]
 pub(crate) async fn cancel(State(app): State<Arc<App>>, Path(uid): Path<String>) -> Result<Json<()>, ApiError> {
-    app.models.cancel(&uid).map_err(|_| {
+    app.models.cancel(&uid).await.map_err(|_| {
         ApiError::not_found(format!("no launch of `{}` is under way", clip(&uid))).with_param("model_uid")
     })?;
     Ok(Json(()))

@@ -79,8 +79,8 @@ pub(crate) struct Specification {
     engine: String,
     /// Of the files that are tried first.
     model_format: Option<&'static str>,
-    /// Those that can be chosen.
-    quantization: Vec<String>,
+    /// The same for its quantization; `GET /v1/engines/…` lists what can be chosen.
+    quantization: Option<String>,
     description: Option<String>,
     license: Option<String>,
     is_builtin: bool,
@@ -170,7 +170,7 @@ fn specification(entry: &ModelEntry) -> Specification {
         default_transcription_config: entry.default_transcription_config.clone(),
         engine: entry.plugin.clone(),
         model_format: entry.sources.first().and_then(|source| source.format).map(|format| format.as_str()),
-        quantization: entry.quantizations().into_iter().map(str::to_owned).collect(),
+        quantization: entry.sources.first().and_then(|source| source.quantization.clone()),
         description: entry.description.clone(),
         license: entry.license.clone(),
         is_builtin: entry.builtin,
