@@ -200,6 +200,24 @@ fn requests_side_by_side_are_all_served() {
     }
 }
 
+/// Xinference's clients send every model what they send to any.
+#[test]
+fn launch_keys_of_other_families_are_ignored() {
+    server().launch(&json!({
+        "model_name": MODEL, "model_uid": "odd-keys", "model_type": "audio", "compile": true, "lang_code": "z", "use_fp16": false,
+        "vad_kwargs": {"max_single_segment_time": 30000}, "small_models_dir": null, "trust_remote_code": true,
+    }));
+    let clip = clip("en_jfk");
+    let request = http::post(&server().url("/v1/audio/transcriptions"))
+        .field("model", "odd-keys")
+        .field("chunking_strategy[type]", "server_vad")
+        .field("chunking_strategy[prefix_padding_ms]", "300")
+        .file("file", &clip.path());
+    let text = good(request).json()["text"].as_str().expect("a text").to_owned();
+    assert_eq!(text::word_error_rate(clip.transcript.as_deref().expect("it is known"), &text), 0.0, "{text}");
+    assert_eq!(http::delete(&server().url("/v1/models/odd-keys")).run().status, 200);
+}
+
 #[test]
 fn command_line_transcribes() {
     let file = clip("en_jfk").path().display().to_string();
