@@ -16,7 +16,7 @@ pub struct Mismatch {
 }
 
 /// Picks the members of `values` that `schema` (an object schema) knows and checks them. Unknown members are left out,
-/// null members too: they mean "not given".
+/// null members too, and empty text for what isn't text: they mean "not given".
 ///
 /// # Errors
 /// The first member that doesn't fit.
@@ -27,30 +27,48 @@ pub fn check(schema: &Object, values: &Object) -> Result<Object, Mismatch> {
     let mut known = Object::new();
     for (name, property) in properties {
         let Some(value) = values.get(name).filter(|value| !value.is_null()) else { continue };
-        let value = from_text(property, value);
+        let Some(value) = read(property, value) else { continue };
         check_one(schema, name, property, &value)?;
         known.insert(name.clone(), value);
     }
     Ok(known)
 }
 
-/// Forms and command lines carry numbers and booleans as text: reads them where the schema doesn't take a text.
-fn from_text(property: &Value, value: &Value) -> Value {
-    let Value::String(text) = value else { return value.clone() };
+/// The value as the type that its schema wants; none when it is empty text for something else.
+///
+/// Forms and command lines carry numbers and booleans as text, some languages have one kind of number, and others say 1 and 0
+/// for yes and no.
+fn read(property: &Value, value: &Value) -> Option<Value> {
+    /// Every whole number up to here is exact in a double.
+    const EXACT: f64 = 9_007_199_254_740_992.0; // 2^53
     let types = types_of(property);
-    if types.is_empty() || types.contains(&"string") {
-        return value.clone();
+    match value {
+        Value::String(text) if !types.is_empty() && !types.contains(&"string") => from_text(&types, text),
+        Value::Number(number) if types.contains(&"integer") && !types.contains(&"number") && number.is_f64() => {
+            let whole = number.as_f64().filter(|number| number.fract() == 0.0 && number.abs() <= EXACT);
+            Some(whole.map_or_else(|| value.clone(), |whole| Value::from(whole as i64)))
+        }
+        Value::Number(number)
+            if types.contains(&"boolean") && !types.iter().any(|name| ["integer", "number"].contains(name)) =>
+        {
+            match number.as_u64() {
+                Some(bit @ (0 | 1)) => Some(Value::Bool(bit == 1)),
+                _ => Some(value.clone()),
+            }
+        }
+        value => Some(value.clone()),
     }
-    let parsed = match text.trim() {
-        word if types.contains(&"boolean") && ["true", "1", "yes"].contains(&word.to_lowercase().as_str()) => {
-            Some(Value::Bool(true))
-        }
-        word if types.contains(&"boolean") && ["false", "0", "no"].contains(&word.to_lowercase().as_str()) => {
-            Some(Value::Bool(false))
-        }
-        word => serde_json::from_str(word).ok(),
+}
+
+/// Reads a text as one of `types`, which has no text; none when it is empty.
+fn from_text(types: &[&str], text: &str) -> Option<Value> {
+    let parsed = match text.trim().to_lowercase().as_str() {
+        "" => return None,
+        "true" | "1" | "yes" if types.contains(&"boolean") => Some(Value::Bool(true)),
+        "false" | "0" | "no" if types.contains(&"boolean") => Some(Value::Bool(false)),
+        _ => serde_json::from_str(text.trim()).ok(),
     };
-    parsed.unwrap_or_else(|| value.clone())
+    Some(parsed.unwrap_or_else(|| Value::from(text)))
 }
 
 /// The JSON types that a property takes, as far as it says so directly.
@@ -166,6 +184,20 @@ mod tests {
         let given = object(json!({"beam_size": "5", "vad": "True", "mode": "good", "other": 1, "scale": null}));
         let known = check(&schema(), &given).unwrap();
         assert_eq!(Value::Object(known), json!({"beam_size": 5, "vad": true, "mode": "good"}));
+    }
+
+    #[test]
+    fn spellings_of_other_languages() {
+        for (given, read) in [
+            (json!({"beam_size": 5.0, "vad": 1, "scale": 1}), json!({"beam_size": 5, "vad": true, "scale": 1})),
+            (json!({"beam_size": "", "vad": " ", "scale": ""}), json!({})),
+            (json!({"vad": 0}), json!({"vad": false})),
+        ] {
+            assert_eq!(Value::Object(check(&schema(), &object(given)).unwrap()), read);
+        }
+        for given in [json!({"beam_size": 5.5}), json!({"vad": 2}), json!({"vad": 1.5}), json!({"mode": ""})] {
+            assert!(check(&schema(), &object(given.clone())).is_err(), "{given}");
+        }
     }
 
     #[test]

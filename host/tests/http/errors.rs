@@ -190,6 +190,7 @@ async fn bad_requests() {
         ("unknown stream format", SPEECH, base(json!({"stream_format": "morse"})), 400, Some("stream_format")),
         ("clip that is no audio", SPEECH, base(json!({"prompt_speech": "aGVsbG8gd29ybGQ="})), 400, Some("prompt_speech")),
         ("clip that is no base64", SPEECH, base(json!({"kwargs": "{\"emo_audio_prompt\": \"**\"}"})), 400, Some("emo_audio_prompt")),
+        ("latents that are no base64", SPEECH, base(json!({"prompt_latent": "**"})), 400, Some("prompt_latent")),
         ("seed of another type", SPEECH, base(json!({"seed": "lucky"})), 400, Some("seed")),
         ("stream fails before the first byte", SPEECH, base(json!({"stream": true, "fail": "input"})), 400, Some("hotword")),
         ("stream panics before the first byte", SPEECH, base(json!({"stream": true, "fail": "panic", "fail_at": 1})), 500, None),

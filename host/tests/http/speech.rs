@@ -204,6 +204,7 @@ async fn voices_are_listed() {
     let polly = json!({"id": "polly", "name": "POLLY", "object": "audio.voice", "language": "en", "gender": null, "model": "parrot-mouth"});
     assert_eq!(all["data"][0], polly);
     assert_eq!(connection.get("/v1/audio/voices").await.json()["voices"].as_array().unwrap().len(), 4);
+    assert_eq!(connection.get("/v1/audio/voices?model=").await.json()["voices"].as_array().unwrap().len(), 4);
     assert_eq!(connection.get("/v1/audio/voices?model=parrot-ears").await.json()["data"], json!([]));
 }
 

@@ -354,6 +354,16 @@ async fn fields_in_every_spelling() {
         let answer = connection.post_form(TRANSCRIPTIONS, &parts).await;
         assert_eq!(answer.status, 200, "{}", answer.text());
     }
+    // JSON from clients with one kind of number, and with empty settings.
+    let encoded = STANDARD.encode(&clip);
+    for more in
+        [json!({"beam_size": 5.0}), json!({"beam_size": ""}), json!({"kwargs": {"beam_size": "", "mode": null}})]
+    {
+        let mut body = json!({"model": "parrot-ears", "file": encoded});
+        body.as_object_mut().unwrap().extend(more.as_object().cloned().unwrap());
+        let answer = connection.post_json(TRANSCRIPTIONS, &body).await;
+        assert_eq!(answer.status, 200, "{more}: {}", answer.text());
+    }
     // `kwargs` lie over the plain fields.
     let parts = [
         ("model", Text("parrot-ears")),

@@ -28,9 +28,12 @@ const OWN: [&str; 12] = [
     "instructions",
     "kwargs",
     "sample_rate",
-    "prompt_latent",
+    PROMPT_LATENT,
     "user",
 ];
+
+/// A file that MegaTTS wants. No model here does, but what is no file is refused all the same.
+const PROMPT_LATENT: &str = "prompt_latent";
 
 /// Slowest and fastest speech, as in OpenAI's contract.
 const SPEEDS: std::ops::RangeInclusive<f64> = 0.25..=4.0;
@@ -95,6 +98,7 @@ impl SpeechRequest {
         let encoding = EncodeOptions { sample_rate: sample_rate(&fields)?, speed: stretch, ..EncodeOptions::default() };
         let delivery = delivery(&fields)?;
         let instructions = fields.text("instructions")?;
+        fields.file(PROMPT_LATENT)?;
         let own: Vec<&str> = OWN.into_iter().chain(CLIP_FIELDS).collect();
         let mut parameters = parameters::collect(&fields, &own, running, card)?;
         let (voice, saved_voice) = match choice {

@@ -67,7 +67,12 @@ pub(crate) struct Voices {
     params(Filter),
     responses((status = 200, description = "The voices.", body = Voices)),
 )]
-pub(crate) async fn list(State(app): State<Arc<App>>, Query(filter): Query<Filter>) -> Result<Json<Voices>, ApiError> {
+pub(crate) async fn list(
+    State(app): State<Arc<App>>,
+    Query(mut filter): Query<Filter>,
+) -> Result<Json<Voices>, ApiError> {
+    // Tools with an empty setting send `?model=`.
+    filter.model = filter.model.filter(|uid| !uid.trim().is_empty());
     if let Some(uid) = &filter.model
         && app.models.status(uid).is_none_or(|status| matches!(status.state, ModelState::Failed(_)))
     {
