@@ -1,8 +1,9 @@
 //! Talks to a running server.
 
 use super::{Endpoint, Failure};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
-use std::{env, fmt::Write as _, time::Duration};
+use std::{env, time::Duration};
 use ureq::{
     Agent, Body, RequestBuilder,
     http::Response,
@@ -88,17 +89,12 @@ pub(super) fn json(mut response: Response<Body>) -> Result<Value, Failure> {
     serde_json::from_str(&text).map_err(|error| Failure::new(format!("the server's answer is not JSON: {error}")))
 }
 
-/// A name as a part of a path or as a value in a query (RFC 3986, section 2.3).
+/// What isn't `unreserved` (RFC 3986, section 2.3).
+const RESERVED: AsciiSet = NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
+/// A name as a part of a path or as a value in a query.
 pub(super) fn encoded(name: &str) -> String {
-    let mut text = String::with_capacity(name.len());
-    for byte in name.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-            text.push(char::from(byte));
-        } else {
-            let _ = write!(text, "%{byte:02X}");
-        }
-    }
-    text
+    utf8_percent_encode(name, &RESERVED).to_string()
 }
 
 /// Whole, without a slash at the end: `localhost:9997` is `http://localhost:9997`.

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use percent_encoding::percent_decode_str;
 use serde_json::Value;
 
 use crate::catalogue::{Ability, Catalogue, HubId, JsonMap, ModelEntry, Origin, Source, check_name, nearest};
@@ -305,19 +306,9 @@ fn directory_of(uri: &str) -> Result<PathBuf, SpecError> {
 }
 
 fn percent_decoded(text: &str) -> Option<String> {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let Some((first, after)) = rest.split_first() {
-        if *first == b'%' {
-            let digits = std::str::from_utf8(after.get(..2)?).ok()?;
-            bytes.push(u8::from_str_radix(digits, 16).ok()?);
-            rest = &after[2..];
-        } else {
-            bytes.push(*first);
-            rest = after;
-        }
-    }
-    String::from_utf8(bytes).ok()
+    let is_escape = |after: &str| after.as_bytes().get(..2).is_some_and(|two| two.iter().all(u8::is_ascii_hexdigit));
+    let decoded = percent_decode_str(text).decode_utf8().ok()?;
+    text.split('%').skip(1).all(is_escape).then(|| decoded.into_owned())
 }
 
 #[cfg(test)]
@@ -362,7 +353,17 @@ mod tests {
         ] {
             assert_eq!(directory_of(uri).unwrap(), Path::new(directory), "{uri}");
         }
-        for bad in ["x", "./x", "file://x", "file:///%zz", "file:///%ff", "http://x/y", "oci://x", "file:///%00"] {
+        for bad in [
+            "x",
+            "./x",
+            "file://x",
+            "file:///%zz",
+            "file:///%+f",
+            "file:///%ff",
+            "http://x/y",
+            "oci://x",
+            "file:///%00",
+        ] {
             assert_eq!(directory_of(bad).unwrap_err().field, "model_uri", "{bad}");
         }
     }

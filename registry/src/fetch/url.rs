@@ -1,5 +1,7 @@
 //! The few things about web addresses that downloads need: origin, file name, relative redirects, and text that is safe to show.
 
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+
 /// Scheme, host and port, e.g. `https://example.org:8443`; `None` when it is no http(s) address.
 pub(crate) fn origin(url: &str) -> Option<&str> {
     let rest = strip_scheme(url)?;
@@ -52,17 +54,15 @@ pub(crate) fn resolve(base: &str, location: &str) -> Option<String> {
     (!downgrade && origin(&target).is_some()).then_some(target)
 }
 
+/// What isn't `unreserved` (RFC 3986, section 2.3).
+const RESERVED: AsciiSet = NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
+/// The same without the slash.
+const RESERVED_IN_PATH: AsciiSet = RESERVED.remove(b'/');
+
 /// Percent-encodes one part of a path, or, with `keep_slash`, a whole path.
 pub(crate) fn encode(text: &str, keep_slash: bool) -> String {
-    let mut result = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) || (keep_slash && byte == b'/') {
-            result.push(char::from(byte));
-        } else {
-            result.push_str(&format!("%{byte:02X}"));
-        }
-    }
-    result
+    utf8_percent_encode(text, if keep_slash { &RESERVED_IN_PATH } else { &RESERVED }).to_string()
 }
 
 #[cfg(test)]
