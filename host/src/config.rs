@@ -455,6 +455,11 @@ impl Config {
         Ok(())
     }
 
+    /// Whether pages of every origin may call.
+    pub fn allows_any_origin(&self) -> bool {
+        self.cors_origins.iter().any(|origin| origin == "*")
+    }
+
     /// Where to serve measurements apart from everything else: host and port, if anywhere.
     pub fn metrics_listener(&self) -> Option<(&str, u16)> {
         let asked = self.metrics_host.is_some() || self.metrics_port.is_some();

@@ -466,8 +466,8 @@ fn connection(
     let _ = stream.set_nodelay(true);
     let mut builder = auto::Builder::new(TokioExecutor::new()).http1_only();
     builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADERS).max_buf_size(HEADER_BYTES);
-    let any_origin = config.cors_origins.iter().any(|origin| origin == "*");
-    let stream = http::Wire::new(ImpatientWriter::new(stream, config.limits.reader_silence), any_origin);
+    let stream = ImpatientWriter::new(stream, config.limits.reader_silence);
+    let stream = http::Wire::new(stream, config.allows_any_origin());
     let serving = builder.serve_connection_with_upgrades(TokioIo::new(stream), TowerToHyperService::new(router));
     let serving = graceful.watch(serving.into_owned());
     async move {

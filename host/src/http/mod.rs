@@ -32,7 +32,7 @@ pub(crate) mod fuzzed {
     };
 }
 
-use crate::server::App;
+use crate::{config::Config, server::App};
 use axum::{
     Router,
     extract::{Request, State},
@@ -77,7 +77,7 @@ pub(crate) fn metrics_router(app: Arc<App>) -> Router {
 
 /// What surrounds every handler.
 fn finish(router: Router<Arc<App>>, app: Arc<App>) -> Router {
-    let cors = cors(&app.config.cors_origins);
+    let cors = cors(&app.config);
     let router = router
         .layer(CatchPanicLayer::custom(error::panicked))
         .layer(from_fn(error::render_all))
@@ -118,13 +118,13 @@ async fn wrong_method(State(app): State<Arc<App>>, request: Request) -> StatusCo
 }
 
 /// Which pages of other origins may call this server, with any headers.
-fn cors(origins: &[String]) -> CorsLayer {
+fn cors(config: &Config) -> CorsLayer {
     /// How long a browser remembers the answer of a preflight.
     const REMEMBER: Duration = Duration::from_secs(3600);
-    let origin = if origins.iter().any(|origin| origin == "*") {
+    let origin = if config.allows_any_origin() {
         AllowOrigin::any()
     } else {
-        AllowOrigin::list(origins.iter().filter_map(|origin| HeaderValue::try_from(origin.as_str()).ok()))
+        AllowOrigin::list(config.cors_origins.iter().filter_map(|origin| HeaderValue::try_from(origin.as_str()).ok()))
     };
     CorsLayer::new()
         .allow_origin(origin)

@@ -5,24 +5,14 @@ use crate::{
     hub::{FILES, Hub},
 };
 use serde_json::{Value, json};
-use std::{path::Path, sync::Arc};
+use std::path::Path;
 
 const CACHE: &str = "/v1/cache/models";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn listing_and_removing_files() {
     let hub = Hub::start(true).await;
-    let dir = Arc::new(tempfile::tempdir().unwrap());
-    let server = Server::at(
-        dir,
-        |_| (),
-        |store| {
-            store.offline = false;
-            store.hub.hf_endpoint.clone_from(&hub.address);
-            store.hub.modelscope_endpoint.clone_from(&hub.address);
-        },
-    )
-    .await;
+    let server = Server::with_hub(&hub.address).await;
     let mut connection = server.connect().await;
     assert_eq!(connection.get(CACHE).await.json(), json!({"list": []}));
     for (name, hub) in [("near", "huggingface"), ("far", "modelscope")] {

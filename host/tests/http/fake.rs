@@ -257,64 +257,34 @@ impl Model for Bird {
     }
 }
 
-/// Parrots, and the directory with their seeds.
-const CATALOGUE: &str = r#"
-schema = 1
-[[model]]
-name = "parrot-ears"
-family = "parrot"
-plugin = "parrot"
-abilities = ["audio2text"]
-multilingual = true
-languages = ["en", "de", "zh"]
-source = [{ id = "path", item = [{ path = "nest", files = ["seeds"] }] }]
-[[model]]
-name = "parrot-ears-plain"
-family = "parrot"
-plugin = "parrot"
-abilities = ["audio2text"]
-multilingual = false
-languages = ["en"]
-source = [{ id = "path", item = [{ path = "nest", files = ["seeds"] }] }]
-[[model]]
-name = "parrot-mouth"
-family = "parrot"
-plugin = "parrot"
-abilities = ["text2audio", "text2audio_zero_shot"]
-multilingual = false
-languages = ["en"]
-source = [{ id = "path", item = [{ path = "nest", files = ["seeds"] }] }]
-[[model]]
-name = "parrot-mouth-plain"
-family = "parrot"
-plugin = "parrot"
-abilities = ["text2audio"]
-multilingual = false
-languages = ["en"]
-source = [{ id = "path", item = [{ path = "nest", files = ["seeds"] }] }]
-[[model]]
-name = "parrot-scribe"
-family = "parrot"
-plugin = "parrot"
-abilities = ["audio2text"]
-multilingual = false
-languages = ["en"]
-source = [{ id = "path", item = [{ path = "nest", files = ["seeds"] }] }]
-[[model]]
-name = "parrot-mimic"
-family = "parrot"
-plugin = "parrot"
-abilities = ["text2audio", "text2audio_voice_cloning"]
-multilingual = false
-languages = ["en"]
-source = [{ id = "path", item = [{ path = "nest", files = ["seeds"] }] }]
-"#;
+/// Parrots: what they can do, and the languages that they know.
+const PARROTS: [(&str, &[&str], &[&str]); 6] = [
+    ("parrot-ears", &["audio2text"], &["en", "de", "zh"]),
+    ("parrot-ears-plain", &["audio2text"], &["en"]),
+    ("parrot-mouth", &["text2audio", "text2audio_zero_shot"], &["en"]),
+    ("parrot-mouth-plain", &["text2audio"], &["en"]),
+    ("parrot-scribe", &["audio2text"], &["en"]),
+    ("parrot-mimic", &["text2audio", "text2audio_voice_cloning"], &["en"]),
+];
+
+/// Their catalogue file; the directory `nest` has their seeds.
+fn catalogue() -> String {
+    let entry = |(name, abilities, languages): (&str, &[&str], &[&str])| {
+        let multilingual = languages.len() > 1;
+        format!(
+            "[[model]]\nname = {name:?}\nfamily = \"parrot\"\nplugin = \"parrot\"\nabilities = {abilities:?}\n\
+             multilingual = {multilingual}\nlanguages = {languages:?}\n\
+             source = [{{ id = \"path\", item = [{{ path = \"nest\", files = [\"seeds\"] }}] }}]\n"
+        )
+    };
+    format!("schema = 1\n{}", PARROTS.map(entry).concat())
+}
 
 /// A catalogue with the parrots, and a store without a network, in `dir`.
 fn nest(dir: &Path, change: impl FnOnce(&mut StoreConfig)) -> RegistryProvision {
     std::fs::create_dir_all(dir.join("nest")).unwrap();
     std::fs::write(dir.join("nest/seeds"), "sunflower").unwrap();
-    std::fs::write(dir.join("parrot.toml"), CATALOGUE).unwrap();
+    std::fs::write(dir.join("parrot.toml"), catalogue()).unwrap();
     let mut config = StoreConfig::at(dir.join("home"));
     config.offline = true;
     config.hub.hf_cache = dir.join("no-cache");
@@ -374,11 +344,22 @@ impl Server {
             },
             std::future::pending(),
         ));
+        let server = Self { app, port, stop: Some(stop), task, dir };
         for name in ["parrot-ears", "parrot-ears-plain", "parrot-mouth", "parrot-mouth-plain"] {
-            let spec = syrinx::models::LaunchSpec { model_name: name.into(), replica: 1, ..Default::default() };
-            app.models.launch(spec).unwrap().ready().await.unwrap();
+            server.launch(name).await;
         }
-        Self { app, port, stop: Some(stop), task, dir }
+        server
+    }
+
+    /// A server that downloads from the hub at `address`, whichever hub is asked for.
+    pub(crate) async fn with_hub(address: &str) -> Self {
+        let dir = Arc::new(tempfile::tempdir().unwrap());
+        let change_store = |store: &mut StoreConfig| {
+            store.offline = false;
+            address.clone_into(&mut store.hub.hf_endpoint);
+            address.clone_into(&mut store.hub.modelscope_endpoint);
+        };
+        Self::at(dir, |_| (), change_store).await
     }
 
     /// Launches one of the others: `parrot-mimic`, `parrot-scribe`.

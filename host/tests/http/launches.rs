@@ -301,16 +301,7 @@ async fn offline_the_files_that_are_needed_are_named() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn without_a_network_the_files_that_are_needed_are_named() {
-    let dir = Arc::new(tempfile::tempdir().unwrap());
-    let server = Server::at(
-        dir,
-        |_| (),
-        |store| {
-            store.offline = false;
-            store.hub.hf_endpoint = "http://hub.invalid".to_owned();
-        },
-    )
-    .await;
+    let server = Server::with_hub("http://hub.invalid").await;
     let spec = json!({"model_name": "far", "model_family": "parrot", "multilingual": false, "model_id": "me/far"});
     post(&server, "/v1/model_registrations/audio", json!({"model": spec.to_string()})).await;
     let answer = post(&server, MODELS, launch(json!({"model_name": "far"}))).await;
@@ -323,17 +314,7 @@ async fn without_a_network_the_files_that_are_needed_are_named() {
 async fn a_launch_that_downloads_tells_of_it() {
     let hub = Hub::start(false).await;
     hub.pause.store(800, Ordering::Relaxed);
-    let dir = Arc::new(tempfile::tempdir().unwrap());
-    let server = Server::at(
-        dir,
-        |_| (),
-        |store| {
-            store.offline = false;
-            store.hub.hf_endpoint.clone_from(&hub.address);
-            store.hub.modelscope_endpoint.clone_from(&hub.address);
-        },
-    )
-    .await;
+    let server = Server::with_hub(&hub.address).await;
     let spec = json!({"model_name": "far", "model_family": "parrot", "multilingual": false, "model_id": "me/far"});
     post(&server, "/v1/model_registrations/audio", json!({"model": spec.to_string(), "persist": true})).await;
     // Not there, so Hugging Face it is.
@@ -384,16 +365,7 @@ async fn a_launch_that_downloads_tells_of_it() {
 async fn a_download_that_is_cancelled() {
     let hub = Hub::start(false).await;
     hub.pause.store(20_000, Ordering::Relaxed);
-    let dir = Arc::new(tempfile::tempdir().unwrap());
-    let server = Server::at(
-        dir,
-        |_| (),
-        |store| {
-            store.offline = false;
-            store.hub.hf_endpoint.clone_from(&hub.address);
-        },
-    )
-    .await;
+    let server = Server::with_hub(&hub.address).await;
     let spec = json!({"model_name": "far", "model_family": "parrot", "multilingual": false, "model_id": "me/far"});
     post(&server, "/v1/model_registrations/audio", json!({"model": spec.to_string()})).await;
     let mut waiting = server.connect().await;

@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::json;
 use syrinx_plugin_common::kits::Case;
 use syrinx_plugin_whisper::longform::{Listener, LongformOptions, Segment};
 use syrinx_plugin_whisper::model::{ComputeType, LoadOptions, WhisperModel};
@@ -61,16 +61,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let recognizer = Recognizer::new(Arc::new(network), tokenizer);
     let english = English::new();
     let clips: BTreeMap<String, Clip> = serde_json::from_slice(&std::fs::read(kit.join("audio/index.json"))?)?;
-    let case = Case {
-        root: kit,
-        name: String::new(),
-        op: String::new(),
-        model: None,
-        params: Value::Null,
-        expect: Value::Null,
-        tolerance: Value::Null,
-        tensors: BTreeMap::new(),
-    };
+    let case = Case { root: kit, ..Case::default() };
 
     println!("| clip | WER | CER | seconds | text |\n|---|---|---|---|---|");
     let mut pooled = (ErrorRate::default(), ErrorRate::default());

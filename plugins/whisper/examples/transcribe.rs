@@ -10,12 +10,10 @@
 #[allow(dead_code, reason = "only the decoding of clips is used")]
 mod audio;
 
-use std::collections::BTreeMap;
 use std::error::Error;
 use std::path::PathBuf;
 use std::time::Instant;
 
-use serde_json::Value;
 use syrinx_plugin_api::{
     AudioInput, Flow, Granularity, Host, LoadRequest, Object, Plugin, ReceiveTranscript, TranscribeRequest,
     TranscribeSettings, TranscriptEvent, TranscriptSink,
@@ -56,16 +54,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let object = |place: usize| -> Result<Object, serde_json::Error> {
         rest.get(place).map_or(Ok(Object::new()), |text| serde_json::from_str(text))
     };
-    let case = Case {
-        root: PathBuf::from(kit),
-        name: String::new(),
-        op: String::new(),
-        model: None,
-        params: Value::Null,
-        expect: Value::Null,
-        tolerance: Value::Null,
-        tensors: BTreeMap::new(),
-    };
+    let case = Case { root: PathBuf::from(kit), ..Case::default() };
     let samples = audio::join(&case, &serde_json::from_str(sound)?)?;
 
     let mut request = LoadRequest { model: model.clone(), options: object(0)?, ..LoadRequest::default() };

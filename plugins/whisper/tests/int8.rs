@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::json;
 use syrinx_plugin_common::kits::Case;
 use syrinx_plugin_whisper::longform::{Listener, LongformOptions, Segment};
 use syrinx_plugin_whisper::model::{ComputeType, LoadOptions, WhisperModel};
@@ -66,16 +66,7 @@ fn check(model: &str, name_in_kit: &str) {
     let kit: PathBuf = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/kits/whisper");
     let clips: BTreeMap<String, Clip> = read(&kit.join("audio/index.json"));
     let references: BTreeMap<String, Reference> = read(&kit.join("accuracy.json"));
-    let case = Case {
-        root: kit,
-        name: String::new(),
-        op: String::new(),
-        model: None,
-        params: Value::Null,
-        expect: Value::Null,
-        tolerance: Value::Null,
-        tensors: BTreeMap::new(),
-    };
+    let case = Case { root: kit, ..Case::default() };
     let recognizer = load(model);
     let english = English::new();
     for (search, beam_size) in [("greedy", None), ("beam5", Some(5))] {

@@ -22,16 +22,7 @@ fn kit() -> PathBuf {
 }
 
 fn clip(parts: Value) -> Vec<f32> {
-    let case = Case {
-        root: kit(),
-        name: String::new(),
-        op: String::new(),
-        model: None,
-        params: Value::Null,
-        expect: Value::Null,
-        tolerance: Value::Null,
-        tensors: BTreeMap::new(),
-    };
+    let case = Case { root: kit(), ..Case::default() };
     audio::join(&case, &parts).expect("the kit has the clip")
 }
 

@@ -122,6 +122,18 @@ impl Sha256Digest {
     pub(crate) fn from_bytes(bytes: [u8; 32]) -> Self {
         Self(bytes)
     }
+
+    /// The digest of `content`.
+    pub(crate) fn of(content: impl AsRef<[u8]>) -> Self {
+        Self(Sha256::digest(content).into())
+    }
+
+    /// The first hexadecimal digits, for names.
+    pub(crate) fn first_digits(self, count: usize) -> String {
+        let mut digits = self.to_string();
+        digits.truncate(count);
+        digits
+    }
 }
 
 impl fmt::Display for Sha256Digest {
@@ -318,8 +330,7 @@ impl Source {
     /// 16 hexadecimal digits that change when anything about the content of this source changes (its name is not content).
     pub fn fingerprint(&self) -> String {
         let content = serde_json::json!({ "items": self.items, "joins": self.joins });
-        let digest = Sha256::digest(content.to_string().as_bytes());
-        digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+        Sha256Digest::of(content.to_string()).first_digits(16)
     }
 
     /// `model_version` of `name` with these files, unique over all models and sources. [`ModelVersion`] takes it apart.

@@ -10,11 +10,9 @@ use std::fs::{self, File};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
-use sha2::{Digest, Sha256};
-
 pub use spec::{CustomModel, SpecError};
 
-use crate::catalogue::Catalogue;
+use crate::catalogue::{Catalogue, Sha256Digest};
 use crate::error::StoreError;
 
 /// Most custom models at a time: many more than anybody has, few enough that a list of them stays cheap.
@@ -128,8 +126,7 @@ impl CustomModels {
 
     /// Named so that a person finds it, and so that names that differ in case only have two files everywhere.
     fn path_of(&self, name: &str) -> PathBuf {
-        let digest = Sha256::digest(name.as_bytes());
-        let mark: String = digest.iter().take(4).map(|byte| format!("{byte:02x}")).collect();
+        let mark = Sha256Digest::of(name).first_digits(8);
         self.directory.join(format!("{name}.{mark}.json"))
     }
 

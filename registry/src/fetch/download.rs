@@ -10,7 +10,6 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
 use super::context::Context;
 use super::digest::{Expected, Hasher, Mismatch, hash_file};
@@ -107,8 +106,7 @@ struct Partial {
 
 impl Partial {
     fn open(context: &Context<'_>, job: &Download<'_>) -> Result<Self, SourceError> {
-        let key: String =
-            Sha256::digest(job.identity.as_bytes()).iter().take(16).map(|byte| format!("{byte:02x}")).collect();
+        let key = Sha256Digest::of(&job.identity).first_digits(32);
         let path = context.layout.partial().join(format!("{key}.part"));
         let validator_path = path.with_extension("json");
         let file = OpenOptions::new()

@@ -2,6 +2,7 @@
 //! every dialect is understood, and whatever else the running model's schema names is a field too.
 #![expect(dead_code, reason = "nothing is ever read into these")]
 
+use super::formats::TranscriptFormat;
 use serde_json::{Map, Value};
 use utoipa::{
     ToSchema,
@@ -113,7 +114,7 @@ struct TranscriptionOptions {
     #[schema(nullable)]
     prompt: Option<String>,
     #[schema(inline, nullable, default = "json")]
-    response_format: Option<TranscriptFormatName>,
+    response_format: Option<TranscriptFormat>,
     /// 0 is deterministic, with the model's own fallbacks. Models that don't sample take nothing else.
     #[schema(minimum = 0.0, maximum = 2.0, default = 0.0, nullable)]
     temperature: Option<f64>,
@@ -150,17 +151,6 @@ struct TranscriptionOptions {
     /// Parameters of the model's family: an object, or the JSON text of one.
     #[schema(schema_with = kwargs)]
     kwargs: Option<Map<String, Value>>,
-}
-
-#[derive(ToSchema)]
-#[schema(rename_all = "snake_case")]
-enum TranscriptFormatName {
-    Json,
-    Text,
-    Srt,
-    Vtt,
-    VerboseJson,
-    DiarizedJson,
 }
 
 #[derive(ToSchema)]

@@ -12,7 +12,7 @@ use serde_json::{Map, Value, json};
 use super::Tensor;
 
 /// One recorded call of the reference.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Case {
     /// The family's folder in the kit; paths in `params` are relative to it.
     pub root: PathBuf,

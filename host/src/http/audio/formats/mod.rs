@@ -13,9 +13,11 @@ use axum::{
     http::header,
     response::{IntoResponse, Response},
 };
+use utoipa::ToSchema;
 
 /// What a transcript is sent as.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ToSchema)]
+#[schema(rename_all = "snake_case")]
 pub(crate) enum TranscriptFormat {
     #[default]
     Json,
