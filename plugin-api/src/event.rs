@@ -47,6 +47,15 @@ pub struct Segment {
     /// Label of who speaks.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub speaker: Option<String>,
+    /// Code of the language spoken here, where a model tells it per segment.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub language: Option<String>,
+    /// How it is said, in the model's own words: `happy`, `neutral`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub emotion: Option<String>,
+    /// What is heard besides speech, in the model's own words: `laughter`, `applause`; `speech` where there is nothing else.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub event: Option<String>,
 }
 
 /// A token and how sure the model was of it.

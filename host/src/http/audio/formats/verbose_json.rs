@@ -51,6 +51,15 @@ pub(crate) struct VerboseSegment<'a> {
     /// Who speaks, when the model tells speakers apart.
     #[serde(skip_serializing_if = "Option::is_none")]
     speaker: Option<&'a str>,
+    /// Code of the language spoken here, when the model tells it per segment.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    language: Option<&'a str>,
+    /// How it is said, when the model tells.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    emotion: Option<&'a str>,
+    /// What is heard besides speech, when the model tells.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    event: Option<&'a str>,
 }
 
 /// A word and when it is said, in seconds.
@@ -106,5 +115,8 @@ fn segment_body(segment: &Segment) -> VerboseSegment<'_> {
         compression_ratio: finite(segment.compression_ratio),
         no_speech_prob: finite(segment.no_speech_prob),
         speaker: segment.speaker.as_deref(),
+        language: segment.language.as_deref(),
+        emotion: segment.emotion.as_deref(),
+        event: segment.event.as_deref(),
     }
 }
