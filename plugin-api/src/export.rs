@@ -135,6 +135,10 @@ impl Drop for ModelAdapter {
     }
 }
 
+fn clip<'a>(raw: &RawClip<'a>) -> Clip<'a> {
+    Clip { name: raw.name.as_str(), samples: raw.samples.as_slice(), sample_rate: raw.sample_rate }
+}
+
 impl RawModel for ModelAdapter {
     fn card(&self) -> RString {
         let card = contained("describing a model", || {
@@ -151,7 +155,23 @@ impl RawModel for ModelAdapter {
     ) -> RResult<(), RString> {
         to_raw(contained("transcribing", || {
             let settings = document(request, "transcription request")?;
-            let request = TranscribeRequest { settings, audio: AudioInput::from_host(audio) };
+            let request = TranscribeRequest::new(settings, AudioInput::from_host(audio));
+            self.model()?.transcribe(request, &mut TranscriptSink::from_host(sink))
+        }))
+    }
+
+    #[cfg(not(feature = "test-abi-1-0"))]
+    fn transcribe_known<'a>(
+        &self,
+        request: RStr<'_>,
+        audio: RawAudioRef<'a>,
+        known_speakers: RSlice<'a, RawClip<'a>>,
+        sink: RawTranscriptSinkRef<'_>,
+    ) -> RResult<(), RString> {
+        to_raw(contained("transcribing", || {
+            let settings = document(request, "transcription request")?;
+            let known_speakers = known_speakers.iter().map(clip).collect();
+            let request = TranscribeRequest { settings, audio: AudioInput::from_host(audio), known_speakers };
             self.model()?.transcribe(request, &mut TranscriptSink::from_host(sink))
         }))
     }
@@ -164,14 +184,7 @@ impl RawModel for ModelAdapter {
     ) -> RResult<(), RString> {
         to_raw(contained("speaking", || {
             let settings = document(request, "speech request")?;
-            let clips = clips
-                .iter()
-                .map(|clip| Clip {
-                    name: clip.name.as_str(),
-                    samples: clip.samples.as_slice(),
-                    sample_rate: clip.sample_rate,
-                })
-                .collect();
+            let clips = clips.iter().map(clip).collect();
             self.model()?.synthesize(SpeechRequest { settings, clips }, &mut PcmSink::from_host(sink))
         }))
     }

@@ -415,7 +415,7 @@ impl LoadedModel {
         Ok(())
     }
 
-    /// Runs a transcription job on this thread.
+    /// Runs a transcription job on this thread. Plugins before ABI 1.2 don't see `known_speakers`.
     ///
     /// # Errors
     /// The plugin's; a panic over there is one of them.
@@ -423,19 +423,24 @@ impl LoadedModel {
         &self,
         settings: &TranscribeSettings,
         audio: &mut dyn ProvideAudio,
+        known_speakers: &[Clip<'_>],
         receiver: &mut dyn ReceiveTranscript,
     ) -> Result<(), Error> {
         let settings = to_document(settings)?;
+        let settings = RStr::from_str(&settings);
         let mut audio = AudioAdapter(audio);
+        let audio = RawAudio_TO::from_ptr(&mut audio, TD_Opaque);
         let mut sink = TranscriptAdapter(receiver);
-        self.model
-            .transcribe(
-                RStr::from_str(&settings),
-                RawAudio_TO::from_ptr(&mut audio, TD_Opaque),
-                RawTranscriptSink_TO::from_ptr(&mut sink, TD_Opaque),
-            )
-            .into_result()
-            .map_err(|document| Error::from_document(document.as_str()))
+        let sink = RawTranscriptSink_TO::from_ptr(&mut sink, TD_Opaque);
+        let known_speakers = raw_clips(known_speakers);
+        #[cfg(not(feature = "test-abi-1-0"))]
+        let result = self.model.transcribe_known(settings, audio, RSlice::from_slice(&known_speakers), sink);
+        #[cfg(feature = "test-abi-1-0")]
+        let result = {
+            let _ = known_speakers;
+            self.model.transcribe(settings, audio, sink)
+        };
+        result.into_result().map_err(|document| Error::from_document(document.as_str()))
     }
 
     /// Runs a speech job on this thread.
@@ -449,14 +454,7 @@ impl LoadedModel {
         receiver: &mut dyn ReceivePcm,
     ) -> Result<(), Error> {
         let settings = to_document(settings)?;
-        let clips: Vec<RawClip<'_>> = clips
-            .iter()
-            .map(|clip| RawClip {
-                name: RStr::from_str(clip.name),
-                samples: RSlice::from_slice(clip.samples),
-                sample_rate: clip.sample_rate,
-            })
-            .collect();
+        let clips = raw_clips(clips);
         let mut sink = PcmAdapter(receiver);
         self.model
             .synthesize(
@@ -467,6 +465,15 @@ impl LoadedModel {
             .into_result()
             .map_err(|document| Error::from_document(document.as_str()))
     }
+}
+
+fn raw_clips<'a>(clips: &[Clip<'a>]) -> Vec<RawClip<'a>> {
+    let raw = |clip: &Clip<'a>| RawClip {
+        name: RStr::from_str(clip.name),
+        samples: RSlice::from_slice(clip.samples),
+        sample_rate: clip.sample_rate,
+    };
+    clips.iter().map(raw).collect()
 }
 
 const _: () = assert!(FLOW_CONTINUE != FLOW_STOP);

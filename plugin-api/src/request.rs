@@ -79,9 +79,17 @@ pub struct TranscribeRequest<'a> {
     pub settings: TranscribeSettings,
     /// Mono samples in -1…1 at the card's input rate.
     pub audio: AudioInput<'a>,
+    /// Recordings of speakers to recognise, each under the speaker's name, at the card's input rate. Only for models that
+    /// tell speakers apart ([`ModelCard::diarizes`](crate::ModelCard::diarizes)).
+    pub known_speakers: Vec<Clip<'a>>,
 }
 
-impl TranscribeRequest<'_> {
+impl<'a> TranscribeRequest<'a> {
+    /// A job without known speakers.
+    pub fn new(settings: TranscribeSettings, audio: AudioInput<'a>) -> Self {
+        Self { settings, audio, known_speakers: Vec::new() }
+    }
+
     /// The family parameters as the plugin's own type.
     ///
     /// # Errors
@@ -118,7 +126,7 @@ impl Default for SpeechSettings {
 /// A recording to imitate.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Clip<'a> {
-    /// The request field that it came in: `prompt_speech`, `emo_audio_prompt`.
+    /// The request field that it came in (`prompt_speech`, `emo_audio_prompt`), or the name of a known speaker.
     pub name: &'a str,
     /// Mono samples in -1…1.
     pub samples: &'a [f32],

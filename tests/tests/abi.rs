@@ -9,7 +9,7 @@ use std::{
     sync::Arc,
 };
 use syrinx_plugin_api::{
-    Ability, Error, ErrorKind, Flow, LoadRequest, Object, ReceivePcm, ReceiveTranscript, SpeechSettings,
+    Ability, Clip, Error, ErrorKind, Flow, LoadRequest, Object, ReceivePcm, ReceiveTranscript, SpeechSettings,
     TranscribeSettings, TranscriptEvent,
     abi::ABI_VERSION,
     host_side::{LoadedModel, OpenError, PluginLibrary, WholeAudio},
@@ -77,8 +77,24 @@ fn speak(model: &LoadedModel, text: &str, parameters: serde_json::Value) -> Resu
 fn transcribe(model: &LoadedModel, samples: &[f32], parameters: serde_json::Value) -> Result<String, Error> {
     let settings = TranscribeSettings { parameters: object(parameters), ..TranscribeSettings::default() };
     let mut sink = Written::default();
-    model.transcribe(&settings, &mut WholeAudio::new(samples), &mut sink)?;
+    model.transcribe(&settings, &mut WholeAudio::new(samples), &[], &mut sink)?;
     Ok(sink.0)
+}
+
+/// The transcript of a job that introduces two speakers.
+fn transcribe_known(model: &LoadedModel) -> String {
+    let recording = [0.0; 7];
+    let speaker = |name, samples: usize| Clip { name, samples: &recording[..samples], sample_rate: 16_000 };
+    let mut sink = Written::default();
+    model
+        .transcribe(
+            &TranscribeSettings::default(),
+            &mut WholeAudio::new(&[0.0; 9]),
+            &[speaker("Anna", 5), speaker("Ben", 7)],
+            &mut sink,
+        )
+        .expect("it transcribes");
+    sink.0
 }
 
 fn open(path: &Path) -> PluginLibrary {
@@ -118,6 +134,7 @@ fn plugin_describes_itself_and_works() {
     let card = model.card();
     assert!(card.abilities.contains(&Ability::Speak));
     assert_eq!(card.device, "cpu of 1", "the host's devices reach the plugin");
+    assert_eq!(transcribe_known(&model), " 9 samples, 5 of Anna, 7 of Ben, cold");
     assert_works(&model);
     model.warm_up().expect("warm-up");
     assert!(transcribe(&model, &[], json!({})).expect("it transcribes").ends_with(", warm"));
@@ -168,6 +185,7 @@ fn plugin_of_the_previous_minor_version_works() {
     assert_works(&model);
     model.warm_up().expect("a warm-up that 1.0 doesn't have does nothing");
     assert!(transcribe(&model, &[], json!({})).expect("it transcribes").ends_with(", cold"));
+    assert_eq!(transcribe_known(&model), " 9 samples, cold", "1.0 knows no speakers, and the job goes on without them");
 }
 
 #[test]

@@ -23,8 +23,7 @@ pub enum JobKind<'a> {
         settings: TranscribeSettings,
         /// Input at the card's rate, there or arriving.
         audio: &'a mut dyn ProvideAudio,
-        /// Recordings of speakers to recognise, each under the speaker's name. The plugin ABI has no place for them yet, so
-        /// plugins in this process don't see them.
+        /// Recordings of speakers to recognise, each under the speaker's name.
         known_speakers: Vec<OwnedClip>,
         /// Receives events.
         receiver: &'a mut dyn ReceiveTranscript,
@@ -81,14 +80,16 @@ impl Executor for InProcess {
 
     fn run(&self, job: Job<'_>) -> Result<(), Error> {
         match job.kind {
-            JobKind::Transcribe { settings, audio, receiver, .. } => self.model.transcribe(&settings, audio, receiver),
+            JobKind::Transcribe { settings, audio, known_speakers, receiver } => {
+                self.model.transcribe(&settings, audio, &lent(&known_speakers), receiver)
+            }
             JobKind::Synthesize { settings, clips, receiver } => {
-                let clips: Vec<Clip<'_>> = clips
-                    .iter()
-                    .map(|clip| Clip { name: &clip.name, samples: &clip.samples, sample_rate: clip.sample_rate })
-                    .collect();
-                self.model.synthesize(&settings, &clips, receiver)
+                self.model.synthesize(&settings, &lent(&clips), receiver)
             }
         }
     }
+}
+
+fn lent(clips: &[OwnedClip]) -> Vec<Clip<'_>> {
+    clips.iter().map(|clip| Clip { name: &clip.name, samples: &clip.samples, sample_rate: clip.sample_rate }).collect()
 }

@@ -79,7 +79,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             parameters: parameters.clone(),
             ..TranscribeSettings::default()
         };
-        let request = TranscribeRequest { settings, audio: AudioInput::from_samples(&samples) };
+        let request = TranscribeRequest::new(settings, AudioInput::from_samples(&samples));
         let started = Instant::now();
         let cpu = cpu_seconds();
         let mut printer = Printer { started, silent: repeat > 0 };

@@ -69,7 +69,7 @@ fn transcribe(model: &dyn Model, samples: &[f32], words: bool, parameters: Value
         parameters: parameters.as_object().expect("an object").clone(),
         ..TranscribeSettings::default()
     };
-    let request = TranscribeRequest { settings, audio: AudioInput::from_samples(samples) };
+    let request = TranscribeRequest::new(settings, AudioInput::from_samples(samples));
     model.transcribe(request, &mut TranscriptSink::to(&mut heard))?;
     Ok(heard)
 }

@@ -165,7 +165,7 @@ fn transcribe(model: &LoadedModel, job: &Job, wav: &Path, text: &mut String) -> 
     };
     let mut sink = Text(String::new());
     let (started, cpu) = (Instant::now(), usage().0);
-    model.transcribe(&settings, &mut WholeAudio::new(&sound.samples), &mut sink)?;
+    model.transcribe(&settings, &mut WholeAudio::new(&sound.samples), &[], &mut sink)?;
     let run = Run {
         wall_s: started.elapsed().as_secs_f64(),
         cpu_s: usage().0 - cpu,
