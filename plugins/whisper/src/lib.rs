@@ -18,6 +18,7 @@ pub mod options;
 pub mod pipeline;
 pub mod prompt;
 pub mod recognizer;
+pub mod scheduler;
 pub mod search;
 pub mod segments;
 pub mod sound;

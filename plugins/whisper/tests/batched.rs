@@ -1,16 +1,19 @@
 //! Windows that are decoded side by side against the same windows one by one, on a small model of random weights.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use syrinx_plugin_whisper::frontend::{MelExtractor, WINDOW_SAMPLES};
 use syrinx_plugin_whisper::model::{AudioFeatures, ComputeType, LoadOptions, WhisperModel};
+use syrinx_plugin_whisper::scheduler::Scheduler;
 use syrinx_plugin_whisper::search::{Recorded, SplitMix};
 use syrinx_plugin_whisper::sound::Sound;
 use syrinx_plugin_whisper::tokenizer::Tokenizer;
 use syrinx_plugin_whisper::window::{self, DecodeError, WindowOptions};
 
 struct Model {
-    network: WhisperModel,
+    network: Arc<WhisperModel>,
+    scheduler: Scheduler,
     tokenizer: Tokenizer,
 }
 
@@ -18,11 +21,13 @@ fn load(compute_type: ComputeType) -> Model {
     let dir: PathBuf = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/kits/whisper/models/rand-v2-hf");
     let network = WhisperModel::load(&dir, &LoadOptions { threads: 2, compute_type }).expect("the kit has the model");
     let tokenizer = Tokenizer::load(&dir, network.dims().n_vocab, Some(true)).expect("and its vocabulary");
-    Model { network, tokenizer }
+    let network = Arc::new(network);
+    Model { scheduler: Scheduler::new(Arc::clone(&network)), network, tokenizer }
 }
 
 /// Windows of noise, each of another loudness and length.
-fn audio(model: &Model, count: usize) -> Vec<AudioFeatures> {
+fn audio(model: &Model, count: usize) -> Vec<Arc<AudioFeatures>> {
+    use syrinx_plugin_whisper::scheduler::Scheduler;
     use syrinx_plugin_whisper::search::Uniform;
     let extractor = MelExtractor::new(model.network.dims().n_mels);
     let windows = (1..=count).map(|number| {
@@ -40,7 +45,7 @@ fn check(compute_type: ComputeType, options: &WindowOptions, count: usize) {
     let audio = audio(&model, count);
     let no_chance = || Recorded::new(Vec::new());
     let together =
-        window::decode_all(&model.network, &model.tokenizer, &audio, options, &mut no_chance(), &|| false).unwrap();
+        window::decode_all(&model.scheduler, &model.tokenizer, &audio, options, &mut no_chance(), &|| false).unwrap();
     assert_eq!(together.len(), count);
     for (audio, together) in audio.iter().zip(together) {
         let mut session = model.network.session(audio);
@@ -64,9 +69,9 @@ fn nothing_and_a_stopped_job_end_at_once() {
     let model = load(ComputeType::Float32);
     let options = WindowOptions::default();
     let mut chance = Recorded::new(Vec::new());
-    let none = window::decode_all(&model.network, &model.tokenizer, &[], &options, &mut chance, &|| false);
+    let none = window::decode_all(&model.scheduler, &model.tokenizer, &[], &options, &mut chance, &|| false);
     assert_eq!(none, Ok(Vec::new()));
     let audio = audio(&model, 2);
-    let stopped = window::decode_all(&model.network, &model.tokenizer, &audio, &options, &mut chance, &|| true);
+    let stopped = window::decode_all(&model.scheduler, &model.tokenizer, &audio, &options, &mut chance, &|| true);
     assert_eq!(stopped, Err(DecodeError::Stopped));
 }
