@@ -27,7 +27,6 @@ fn load(compute_type: ComputeType) -> Model {
 
 /// Windows of noise, each of another loudness and length.
 fn audio(model: &Model, count: usize) -> Vec<Arc<AudioFeatures>> {
-    use syrinx_plugin_whisper::scheduler::Scheduler;
     use syrinx_plugin_whisper::search::Uniform;
     let extractor = MelExtractor::new(model.network.dims().n_mels);
     let windows = (1..=count).map(|number| {

@@ -65,7 +65,8 @@ fn encoder(case: &Case) -> Result<Got, String> {
     for (row, values) in window.chunks_exact_mut(WINDOW_FRAMES).zip(values.chunks_exact(frames)) {
         row[..frames].copy_from_slice(values);
     }
-    hidden(case, &model, &model.encode(&window).map_err(text)?)
+    let features = model.encode(&window).map_err(text)?;
+    hidden(case, &model, &features)
 }
 
 fn encoder_audio(case: &Case) -> Result<Got, String> {

@@ -3,7 +3,7 @@
 use std::cell::Cell;
 use std::path::{Path, PathBuf};
 
-use serde_json::{Value, json};
+use serde_json::Value;
 use syrinx_plugin_api::{
     AudioInput, Error, Flow, Granularity, Host, LoadRequest, Model, Plugin, ReceiveTranscript, Task, TokenLogprob,
     TranscribeRequest, TranscribeSettings, TranscriptEvent, TranscriptSink,
