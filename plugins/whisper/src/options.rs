@@ -180,7 +180,7 @@ pub struct RequestParameters {
     pub max_initial_timestamp: Option<Option<f64>>,
     /// Start of the chance at temperatures above 0 (0); the same seed gives the same text.
     pub seed: u64,
-    /// Beginning of the text of the first window; the transcript goes on from it.
+    /// Beginning of the text of the first window; a part of the transcript, which goes on from it.
     pub prefix: Option<String>,
     /// Only text, no timestamps: a segment is a window (false).
     pub without_timestamps: bool,

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use syrinx_plugin_whisper::frontend::{MelExtractor, WINDOW_SAMPLES};
-use syrinx_plugin_whisper::model::{AudioFeatures, ComputeType, LoadOptions, WhisperModel};
+use syrinx_plugin_whisper::model::{AudioFeatures, Batch, ComputeType, Feed, LoadOptions, WhisperModel};
 use syrinx_plugin_whisper::scheduler::Scheduler;
 use syrinx_plugin_whisper::search::{Recorded, SplitMix};
 use syrinx_plugin_whisper::sound::Sound;
@@ -73,4 +73,34 @@ fn nothing_and_a_stopped_job_end_at_once() {
     let audio = audio(&model, 2);
     let stopped = window::decode_all(&model.scheduler, &model.tokenizer, &audio, &options, &mut chance, &|| true);
     assert_eq!(stopped, Err(DecodeError::Stopped));
+}
+
+/// Logits of a session's prompt and its next step, alone or next to a session that is fed so many tokens.
+fn logits(model: &Model, audio: &[Arc<AudioFeatures>], company: usize) -> Vec<f32> {
+    let (mut own, mut other) = (model.network.session(&audio[0]), model.network.session(&audio[1]));
+    let (mut batch, mut all, mut logits, mut ignored) = (Batch::default(), Vec::new(), Vec::new(), Vec::new());
+    let many = vec![3; company];
+    for tokens in [vec![5, 7, 9], vec![11]] {
+        let mut feeds = vec![Feed { session: &mut own, tokens: &tokens, positions: &[0], logits: &mut logits }];
+        if company > 0 {
+            feeds.push(Feed { session: &mut other, tokens: &many, positions: &[0], logits: &mut ignored });
+        }
+        batch.forward(&model.network, &mut feeds).unwrap();
+        all.extend_from_slice(&logits);
+    }
+    all
+}
+
+#[test]
+fn logits_do_not_depend_on_the_company() {
+    for (compute_type, margin) in [(ComputeType::Int8, 0.0), (ComputeType::Float32, 1e-4)] {
+        let model = load(compute_type);
+        let audio = audio(&model, 2);
+        let alone = logits(&model, &audio, 0);
+        for company in [1, 4, 40] {
+            let beside = logits(&model, &audio, company);
+            let worst = alone.iter().zip(&beside).map(|(a, b)| (a - b).abs()).fold(0.0_f32, f32::max);
+            assert!(worst <= margin, "{compute_type:?}: {worst} next to {company} rows");
+        }
+    }
 }
