@@ -5,10 +5,12 @@
 
 use std::hint::black_box;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use criterion::{BenchmarkId, Criterion};
+use criterion::{Bencher, BenchmarkId, Criterion};
 use syrinx_plugin_whisper::frontend::{MelExtractor, SAMPLE_RATE, WINDOW_FRAMES};
 use syrinx_plugin_whisper::model::{ComputeType, LoadOptions, TokenModel, WhisperModel};
+use syrinx_plugin_whisper::scheduler::Scheduler;
 
 /// Tokens fed before a step is measured: a typical sentence.
 const PREFIX: usize = 32;
@@ -24,6 +26,7 @@ fn network(criterion: &mut Criterion, dir: &Path) {
         for threads in [1, 2] {
             let model = WhisperModel::load(dir, &LoadOptions { threads, compute_type })
                 .unwrap_or_else(|error| panic!("SYRINX_BENCH_WHISPER: {error}"));
+            let model = Arc::new(model);
             let label = format!("{name}, {threads} threads");
             let mel = vec![0.1; model.dims().n_mels * WINDOW_FRAMES];
             let mut group = criterion.benchmark_group("encoder");
@@ -32,25 +35,39 @@ fn network(criterion: &mut Criterion, dir: &Path) {
             group.finish();
 
             let Ok(audio) = model.encode(&mel) else { return };
+            // What a job alone pays for being able to share: the difference to the group below.
+            let scheduler = Scheduler::new(Arc::clone(&model));
+            let mut group = criterion.benchmark_group("scheduled decode step");
+            for beams in [1, 5] {
+                group.bench_function(BenchmarkId::new(&label, format!("{beams} beams")), |bench| {
+                    steps(bench, beams, || scheduler.session(&audio));
+                });
+            }
+            group.finish();
             let mut group = criterion.benchmark_group("decode step");
             for beams in [1, 5] {
                 group.bench_function(BenchmarkId::new(&label, format!("{beams} beams")), |bench| {
-                    let mut logits = Vec::new();
-                    let mut session = model.session(&audio);
-                    bench.iter(|| {
-                        if session.fed() == 0 || session.fed() + 1 > session.context() {
-                            session = model.session(&audio);
-                            let fed = session.forward(&[100; PREFIX], &[PREFIX - 1], &mut logits);
-                            assert!(fed.and_then(|()| session.reorder(&vec![0; beams])).is_ok());
-                        }
-                        assert!(session.forward(&vec![100; beams], &[0], &mut logits).is_ok());
-                        black_box(&logits);
-                    });
+                    steps(bench, beams, || model.session(&audio));
                 });
             }
             group.finish();
         }
     }
+}
+
+/// Steps of one session, a new one when the context is full.
+fn steps<S: TokenModel>(bench: &mut Bencher<'_>, beams: usize, start: impl Fn() -> S) {
+    let mut logits = Vec::new();
+    let mut session = start();
+    bench.iter(|| {
+        if session.fed() == 0 || session.fed() + 1 > session.context() {
+            session = start();
+            let fed = session.forward(&[100; PREFIX], &[PREFIX - 1], &mut logits);
+            assert!(fed.and_then(|()| session.reorder(&vec![0; beams])).is_ok());
+        }
+        assert!(session.forward(&vec![100; beams], &[0], &mut logits).is_ok());
+        black_box(&logits);
+    });
 }
 
 fn main() {

@@ -1,7 +1,7 @@
 //! Word and character error rates on the clips of a reference kit.
 //!
-//! `cargo run --release -p syrinx-plugin-whisper --example accuracy -- KIT MODEL [BEAM_SIZE] [int8]`, where KIT is the kit's `whisper` folder and
-//! MODEL a directory with the model's files. Prints a Markdown table. Texts are normalised as in the kit's tables: English with the
+//! `cargo run --release -p syrinx-plugin-whisper --example accuracy -- KIT MODEL [BEAM_SIZE] [int8] [vad]`, where KIT is the kit's `whisper` folder
+//! and MODEL a directory with the model's files; `vad` leaves out what is not speech. Prints a Markdown table. Texts are normalised as in the kit's tables: English with the
 //! English normal form, other languages with the basic one, Chinese and Japanese scored by character. Temperature 0 only.
 #![expect(clippy::print_stdout, reason = "a tool for the terminal")]
 
@@ -26,7 +26,9 @@ use syrinx_plugin_whisper::sound::Sound;
 use syrinx_plugin_whisper::text::normalize::{Basic, English, basic};
 use syrinx_plugin_whisper::text::{ErrorRate, character_errors, word_errors};
 use syrinx_plugin_whisper::tokenizer::Tokenizer;
+use syrinx_plugin_whisper::vad::{Silero, VadOptions, speech};
 use syrinx_plugin_whisper::window::WindowOptions;
+use syrinx_registry::{Catalogue, FetchOptions, Silent as NoProgress, Store};
 
 /// A clip of the kit.
 #[derive(Deserialize)]
@@ -47,15 +49,22 @@ impl Listener for Silent {
 fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let (Some(kit), Some(model)) = (arguments.first(), arguments.get(1)) else {
-        return Err("usage: accuracy KIT MODEL [BEAM_SIZE] [int8]".into());
+        return Err("usage: accuracy KIT MODEL [BEAM_SIZE] [int8] [vad]".into());
     };
     let (kit, model) = (PathBuf::from(kit), PathBuf::from(model));
     let beam_size = arguments.get(2).map(|text| text.parse()).transpose()?;
-    let compute_type = match arguments.get(3).map(String::as_str) {
-        None => ComputeType::Float32,
-        Some("int8") => ComputeType::Int8,
-        Some(other) => return Err(format!("{other} is no arithmetic: int8 is, and nothing for float32").into()),
-    };
+    let (mut compute_type, mut vad) = (ComputeType::Float32, None);
+    for word in arguments.iter().skip(3) {
+        match word.as_str() {
+            "int8" => compute_type = ComputeType::Int8,
+            "vad" => {
+                let asset = Catalogue::builtin().asset("silero-vad")?;
+                let dir = Store::default_location()?.fetch_asset(&asset, &FetchOptions::default(), &NoProgress)?;
+                vad = Some(Silero::load(&dir.join("silero_vad_v6.onnx"))?);
+            }
+            other => return Err(format!("{other} is neither int8 nor vad").into()),
+        }
+    }
     let network = WhisperModel::load(&model, &LoadOptions { compute_type, ..LoadOptions::default() })?;
     let tokenizer = Tokenizer::load(&model, network.dims().n_vocab, None)?;
     let recognizer = Recognizer::new(Arc::new(network), tokenizer);
@@ -72,7 +81,12 @@ fn main() -> Result<(), Box<dyn Error>> {
         }
         let started = Instant::now();
         let samples = audio::join(&case, &json!([clip.file]))?;
-        let file = recognizer.hear(Sound::whole(&samples))?;
+        let mut sound = Sound::whole(&samples);
+        if let Some(vad) = &vad {
+            let probabilities = vad.probabilities(&sound, &|| false).unwrap_or_default();
+            sound = Sound::parts(&samples, &speech(&probabilities, samples.len(), &VadOptions::default()));
+        }
+        let file = recognizer.hear(sound)?;
         let options = LongformOptions {
             window: WindowOptions { language: clip.language.clone(), beam_size, ..WindowOptions::default() },
             temperatures: vec![0.0],

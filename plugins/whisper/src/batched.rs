@@ -3,6 +3,8 @@
 //! Source: SYSTRAN/faster-whisper `faster_whisper/transcribe.py: BatchedInferencePipeline`. Unlike there, timestamps are on by default,
 //! implausible pieces are decoded again at higher temperatures, and nothing that was decoded is lost.
 
+use std::sync::Arc;
+
 use crate::fallback;
 use crate::frontend::{HOP_LENGTH, WINDOW_FRAMES};
 use crate::longform::{Listener, LongformOptions, Segment, Transcript, clear_void};
@@ -65,17 +67,21 @@ fn encode(
     samples: &[f32],
     batch: &[&Joined],
     listener: &dyn Listener,
-) -> Result<(Vec<AudioFeatures>, Vec<usize>), RecognizeError> {
+) -> Result<(Vec<Arc<AudioFeatures>>, Vec<usize>), RecognizeError> {
     let mut audio = Vec::with_capacity(batch.len());
     let mut all_frames = Vec::with_capacity(batch.len());
-    for piece in batch {
+    for pieces in batch.chunks(recognizer.scheduler.windows_at_once()) {
         if listener.is_stopped() {
             return Err(RecognizeError::Stopped);
         }
-        let features = recognizer.features.listen(Sound::parts(samples, &piece.stretches), PADDING)?;
-        let frames = features.content_frames().min(WINDOW_FRAMES);
-        audio.push(recognizer.model.encode(&features.window(0, frames))?);
-        all_frames.push(frames);
+        let mut windows = Vec::with_capacity(pieces.len());
+        for piece in pieces {
+            let features = recognizer.features.listen(Sound::parts(samples, &piece.stretches), PADDING)?;
+            let frames = features.content_frames().min(WINDOW_FRAMES);
+            windows.push(features.window(0, frames));
+            all_frames.push(frames);
+        }
+        audio.extend(recognizer.scheduler.encode(windows)?);
     }
     Ok((audio, all_frames))
 }
@@ -93,27 +99,28 @@ impl Pieces<'_> {
     /// The batch at the first temperature.
     fn first_results(
         &self,
-        audio: &[AudioFeatures],
+        audio: &[Arc<AudioFeatures>],
         uniform: &mut dyn Uniform,
         listener: &dyn Listener,
     ) -> Result<Vec<WindowResult>, DecodeError> {
         let temperature = self.options.temperatures.first().copied().unwrap_or_default();
         let options = fallback::at_temperature(&self.decoding, temperature);
-        let Recognizer { model, tokenizer, .. } = self.recognizer;
-        window::decode_all(model, tokenizer, audio, &options, uniform, &|| listener.is_stopped())
+        let Recognizer { scheduler, tokenizer, .. } = self.recognizer;
+        window::decode_all(scheduler, tokenizer, audio, &options, uniform, &|| listener.is_stopped())
     }
 
     /// The segments of a piece: decoded again if the first result is implausible, cut, timed.
     fn finish(
         &mut self,
         piece: &Joined,
-        audio: &AudioFeatures,
+        audio: &Arc<AudioFeatures>,
         frames: usize,
         first: WindowResult,
         uniform: &mut dyn Uniform,
         listener: &dyn Listener,
     ) -> Result<Vec<Segment>, RecognizeError> {
-        let Recognizer { model, tokenizer, .. } = self.recognizer;
+        let recognizer = self.recognizer;
+        let tokenizer = &recognizer.tokenizer;
         let thresholds = &self.options.thresholds;
         let mut first = Some(first);
         let result = fallback::decode_with_fallback(
@@ -122,29 +129,26 @@ impl Pieces<'_> {
             thresholds,
             |options| match first.take() {
                 Some(first) => Ok(first),
-                None => {
-                    window::decode(&mut model.session(audio), tokenizer, options, uniform, &|| listener.is_stopped())
-                }
+                None => window::decode(&mut recognizer.session(audio), tokenizer, options, uniform, &|| {
+                    listener.is_stopped()
+                }),
             },
         )?;
         let Some(result) = result.filter(|result| !thresholds.is_silent(result)) else { return Ok(Vec::new()) };
 
         let eot = tokenizer.specials().eot;
         let cut = segments::split_all(&result.tokens, tokenizer.specials().timestamp_begin, Window { seek: 0, frames });
+        let mut found = Segment::of_window(tokenizer, seconds_to_frames(piece.offset), cut, &result);
         let in_piece = |time: f64| piece.offset + time.min(piece.duration);
-        let mut found: Vec<Segment> = cut
-            .into_iter()
-            .map(|mut cut| {
-                (cut.start, cut.end) = (in_piece(cut.start), in_piece(cut.end));
-                Segment::new(tokenizer, seconds_to_frames(piece.offset), cut, &result)
-            })
-            .collect();
+        for segment in &mut found {
+            (segment.start, segment.end) = (in_piece(segment.start), in_piece(segment.end));
+        }
         if self.options.word_timestamps {
             let text: Vec<u32> =
                 found.iter().flat_map(|segment| &segment.tokens).copied().filter(|token| *token < eot).collect();
             let words = match text.is_empty() {
                 true => Vec::new(),
-                false => self.recognizer.align(audio, &self.decoding, &text, frames)?.words,
+                false => recognizer.align(audio, &self.decoding, &text, frames)?.words,
             };
             let punctuation = &self.options.punctuation;
             add_word_times(&mut found, words, eot, piece.offset, self.last_speech_end, punctuation);

@@ -2,7 +2,8 @@
 //!
 //! Data flow of a request, see [`pipeline`] and [`recognizer`]: [`frontend`] (log-mel) → [`model`] (encoder, decoder) → [`window`] (prompt, filters and
 //! search for 30 s) → [`fallback`] (again, warmer, if implausible) → [`segments`] and [`timing`] (cuts, words) → [`longform`] (the next
-//! window) → the sink. Before that, [`vad`] may leave out what is not speech, and [`batched`] decodes pieces of speech side by side.
+//! window) → the sink. Before that, [`vad`] may leave out what is not speech, and [`batched`] decodes pieces of speech side by side. Whatever a request
+//! computes with the network goes through the [`scheduler`], which lets it share turns with other requests.
 
 pub mod batched;
 pub mod checkpoint;
@@ -18,6 +19,7 @@ pub mod options;
 pub mod pipeline;
 pub mod prompt;
 pub mod recognizer;
+pub mod scheduler;
 pub mod search;
 pub mod segments;
 pub mod sound;

@@ -75,6 +75,8 @@ pub struct Segment {
     pub text: String,
     /// Text and timestamps.
     pub tokens: Vec<u32>,
+    /// Log probability of each of them.
+    pub logprobs: Vec<f32>,
     /// Temperature of the decoding.
     pub temperature: f64,
     /// Mean log probability.
@@ -88,20 +90,28 @@ pub struct Segment {
 }
 
 impl Segment {
-    /// A piece of a window whose first frame is `seek`.
-    pub(crate) fn new(tokenizer: &Tokenizer, seek: usize, piece: segments::Piece, result: &WindowResult) -> Self {
-        Self {
+    /// The pieces of a window, whose first frame is `seek`. They begin with its first token and leave none out between them.
+    pub(crate) fn of_window(
+        tokenizer: &Tokenizer,
+        seek: usize,
+        pieces: Vec<segments::Piece>,
+        result: &WindowResult,
+    ) -> Vec<Self> {
+        let mut logprobs = result.logprobs.iter().copied();
+        let segment = |piece: segments::Piece| Self {
             seek,
             start: piece.start,
             end: piece.end,
             text: tokenizer.decode_text(&piece.tokens),
+            logprobs: logprobs.by_ref().take(piece.tokens.len()).collect(),
             tokens: piece.tokens,
             temperature: result.temperature,
             avg_logprob: result.avg_logprob,
             compression_ratio: result.compression_ratio,
             no_speech_prob: result.no_speech_prob,
             words: None,
-        }
+        };
+        pieces.into_iter().map(segment).collect()
     }
 
     /// Whether it has any timed word.
@@ -116,6 +126,7 @@ pub(crate) fn clear_void(segments: &mut [Segment]) {
     {
         segment.text.clear();
         segment.tokens.clear();
+        segment.logprobs.clear();
         segment.words = Some(Vec::new());
     }
 }
@@ -277,8 +288,7 @@ impl<'a> State<'a> {
         };
 
         let split = segments::split(&result.tokens, self.tokenizer.specials().timestamp_begin, window);
-        let mut found: Vec<Segment> =
-            split.pieces.into_iter().map(|piece| Segment::new(self.tokenizer, window.seek, piece, &result)).collect();
+        let mut found = Segment::of_window(self.tokenizer, window.seek, split.pieces, &result);
         let mut seek = split.seek;
         if self.options.word_timestamps {
             match self.time_words(decoder, window, &decoding, &mut found, (seek, split.single_timestamp_ending))? {
@@ -378,10 +388,14 @@ mod tests {
     use super::*;
     use crate::tokenizer;
 
-    /// Says the same in every window.
+    /// Says the same in every window; the second one is French.
+    #[derive(Default)]
     struct Parrot {
         tokens: Vec<u32>,
         windows: Vec<Window>,
+        /// What it was decoded and timed in.
+        languages: Vec<String>,
+        prefixes: Vec<bool>,
     }
 
     impl WindowDecoder for Parrot {
@@ -392,17 +406,25 @@ mod tests {
             _: &dyn Fn() -> bool,
         ) -> Result<WindowResult, DecodeError> {
             self.windows.push(window);
+            self.languages.push(options.language.clone());
+            self.prefixes.push(options.prefix.is_some());
             Ok(WindowResult {
                 tokens: self.tokens.clone(),
+                logprobs: vec![-0.1; self.tokens.len()],
                 text: "a".to_owned(),
                 avg_logprob: -0.1,
-                no_speech_prob: 0.0,
                 temperature: options.temperature,
                 compression_ratio: 1.0,
+                ..WindowResult::default()
             })
         }
 
-        fn align(&mut self, _: Window, _: &WindowOptions, _: &[u32]) -> Result<Vec<WordTiming>, DecodeError> {
+        fn language(&mut self, window: Window) -> Result<Option<&'static str>, DecodeError> {
+            Ok(if window.seek == 3000 { Some("fr") } else { None })
+        }
+
+        fn align(&mut self, _: Window, options: &WindowOptions, _: &[u32]) -> Result<Vec<WordTiming>, DecodeError> {
+            self.languages.push(format!("words in {}", options.language));
             Ok(Vec::new())
         }
     }
@@ -418,7 +440,7 @@ mod tests {
     }
 
     fn run(tokens: Vec<u32>, options: &LongformOptions, frames: usize, windows: usize) -> (Transcript, Vec<Window>) {
-        let mut parrot = Parrot { tokens, windows: Vec::new() };
+        let mut parrot = Parrot { tokens, ..Parrot::default() };
         let found = transcribe(&mut parrot, &tokenizer::of_bytes(), options, 448, frames, &mut Patience(windows));
         (found.expect("transcribes"), parrot.windows)
     }
@@ -428,6 +450,21 @@ mod tests {
         let begin = tokenizer::of_bytes().specials().timestamp_begin;
         let (_, windows) = run(vec![begin, begin, 65], &LongformOptions::default(), 7000, 100);
         assert_eq!(windows.iter().map(|window| window.seek).collect::<Vec<_>>(), [0, 3000, 6000]);
+    }
+
+    #[test]
+    fn each_window_has_its_language_and_the_first_its_prefix() {
+        let mut parrot = Parrot { tokens: vec![65], ..Parrot::default() };
+        let options = LongformOptions {
+            window: WindowOptions { prefix: Some(Context::Text("Oh".to_owned())), ..WindowOptions::default() },
+            word_timestamps: true,
+            language_per_window: true,
+            ..LongformOptions::default()
+        };
+        let found = transcribe(&mut parrot, &tokenizer::of_bytes(), &options, 448, 9000, &mut Patience(9));
+        assert_eq!(found.expect("transcribes").segments.len(), 3);
+        assert_eq!(parrot.languages, ["en", "words in en", "fr", "words in fr", "en", "words in en"]);
+        assert_eq!(parrot.prefixes, [true, false, false]);
     }
 
     #[test]

@@ -28,6 +28,8 @@ const HIGHEST_TEMPERATURE: f64 = 2.0;
 const BATCHED_MIN_SILENCE_MS: f64 = 160.0;
 /// Jobs that run at a time, sharing the threads.
 const DEFAULT_CONCURRENCY: usize = 4;
+/// More jobs at a time only wait for each other.
+const MOST_JOBS: usize = 64;
 
 /// What the model is loaded with. Other keys are ignored: clients send those of other families too (`compile`, `use_fp16`).
 #[derive(Debug, Clone, Default, PartialEq, Deserialize, JsonSchema)]
@@ -38,10 +40,10 @@ pub struct LaunchOptions {
     /// Arithmetic: `float32` (the default, also `auto`) gives the reference's results; `int8` (also `int8_float32`) is faster and needs
     /// less memory.
     pub compute_type: Option<String>,
-    /// Threads of one job; what the host allots by default.
+    /// Threads to compute with, shared by all jobs; what the host allots by default.
     #[schemars(range(min = 1, max = 1024))]
     pub threads: Option<usize>,
-    /// Jobs that may run at a time.
+    /// Jobs that may run at a time (4). Those that do are computed together, step by step.
     #[schemars(range(min = 1, max = 64))]
     pub max_concurrency: Option<usize>,
     /// Beams of requests that don't say (5; 1 is greedy).
@@ -70,9 +72,9 @@ pub struct LaunchOptions {
     pub stride_length_s: Option<serde_json::Value>,
     /// Accepted for Xinference's sake: requests say which timestamps they want.
     pub return_timestamps: Option<serde_json::Value>,
-    /// Accepted for Xinference's sake: requests run side by side.
+    /// Xinference's name of `max_concurrency`, which wins: requests that are computed together.
     pub request_batch_size: Option<usize>,
-    /// Accepted for Xinference's sake: requests don't wait for each other.
+    /// Accepted for Xinference's sake: a request joins those that run at any step, so none has to wait for a batch.
     pub batch_interval: Option<f64>,
 }
 
@@ -114,7 +116,7 @@ impl LaunchOptions {
     /// Jobs that may run at a time.
     #[must_use]
     pub fn concurrency(&self) -> usize {
-        self.max_concurrency.unwrap_or(DEFAULT_CONCURRENCY).max(1)
+        self.max_concurrency.or(self.request_batch_size).unwrap_or(DEFAULT_CONCURRENCY).clamp(1, MOST_JOBS)
     }
 
     /// Their JSON Schema.
@@ -178,7 +180,7 @@ pub struct RequestParameters {
     pub max_initial_timestamp: Option<Option<f64>>,
     /// Start of the chance at temperatures above 0 (0); the same seed gives the same text.
     pub seed: u64,
-    /// Beginning of the text of the first window; the transcript goes on from it.
+    /// Beginning of the text of the first window; a part of the transcript, which goes on from it.
     pub prefix: Option<String>,
     /// Only text, no timestamps: a segment is a window (false).
     pub without_timestamps: bool,
@@ -195,6 +197,8 @@ pub struct RequestParameters {
     /// Windows that `batched` decodes at a time. The launch option's value by default.
     #[schemars(range(min = 1, max = 64))]
     pub batch_size: Option<usize>,
+    /// Report the log probability of each token of the text (false); what OpenAI's `include[]=logprobs` asks for.
+    pub logprobs: bool,
 }
 
 /// Most that can be added to an end of speech. [ms]
@@ -347,7 +351,7 @@ impl RequestParameters {
             length_penalty: self.length_penalty,
             hotwords: self.hotwords(),
             prefix: self.prefix.clone().map(Context::Text),
-            timestamp_before_prefix: true,
+            prefix_is_said: true,
             without_timestamps: self.without_timestamps,
             max_initial_timestamp: self.max_initial_timestamp.unwrap_or(WindowOptions::default().max_initial_timestamp),
             ..WindowOptions::default()
@@ -573,6 +577,16 @@ mod tests {
         let options = json!({"compile": true, "lang_code": "z", "vad_kwargs": {}, "envs": null, "beam_size": 2});
         let options = serde_json::from_value::<LaunchOptions>(options).expect("fine");
         assert_eq!(options, LaunchOptions { beam_size: Some(2), ..LaunchOptions::default() });
+    }
+
+    #[test]
+    fn requests_of_a_batch_are_jobs_at_a_time() {
+        let jobs =
+            |value: serde_json::Value| serde_json::from_value::<LaunchOptions>(value).expect("fine").concurrency();
+        assert_eq!(jobs(json!({"batch_interval": 0.01})), 4);
+        assert_eq!(jobs(json!({"request_batch_size": 16})), 16);
+        assert_eq!(jobs(json!({"request_batch_size": 16, "max_concurrency": 2})), 2);
+        assert_eq!((jobs(json!({"request_batch_size": 0})), jobs(json!({"request_batch_size": 1000}))), (1, 64));
     }
 
     #[test]

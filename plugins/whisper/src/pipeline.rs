@@ -3,8 +3,8 @@
 use std::ops::Range;
 
 use syrinx_plugin_api::{
-    Ability, Error, Flow, Granularity, Model, ModelCard, Segment, Task, TranscribeRequest, TranscriptEvent,
-    TranscriptSink, Word,
+    Ability, Error, Flow, Granularity, Model, ModelCard, Segment, Task, TokenLogprob, TranscribeRequest,
+    TranscriptEvent, TranscriptSink, Word,
 };
 
 use crate::frontend::SAMPLE_RATE;
@@ -16,6 +16,7 @@ use crate::recognizer::{RecognizeError, Recognizer};
 use crate::search::SplitMix;
 use crate::segments::frames_to_seconds;
 use crate::sound::Sound;
+use crate::tokenizer::Tokenizer;
 use crate::vad::{Silero, TimeMap, VadOptions};
 use crate::{batched, prompt, timing, vad, window};
 
@@ -172,6 +173,7 @@ impl Model for LoadedWhisper {
         let mut uniform = SplitMix::new(parameters.seed);
         let mut listener = SinkListener {
             sink,
+            tokenizer: parameters.logprobs.then_some(&self.recognizer.tokenizer),
             seconds: samples.len() as f64 / f64::from(SAMPLE_RATE),
             times: stretches.as_deref().map(TimeMap::new),
             segments: 0,
@@ -193,6 +195,8 @@ impl Model for LoadedWhisper {
 /// Hands segments to the host as windows are accepted.
 struct SinkListener<'a, 'b> {
     sink: &'a mut TranscriptSink<'b>,
+    /// When the log probabilities of tokens are wanted.
+    tokenizer: Option<&'a Tokenizer>,
     /// Length of the audio; no time is later.
     seconds: f64,
     /// From times in the speech to times in the audio, when only speech was heard.
@@ -209,6 +213,13 @@ impl Listener for SinkListener<'_, '_> {
         let progress = TranscriptEvent::Progress { seconds: done.min(self.seconds) };
         // Segments without text say nothing.
         for segment in segments.iter().filter(|segment| !segment.text.is_empty()) {
+            // Before the segment: what reaches a client with it is what came until then.
+            if let Some(tokenizer) = self.tokenizer {
+                self.flow = self.sink.push(TranscriptEvent::Logprobs { tokens: logprobs(segment, tokenizer) });
+                if self.flow.is_stop() {
+                    return false;
+                }
+            }
             let mut segment = segment.clone();
             if let Some(times) = &self.times {
                 in_audio(&mut segment, times);
@@ -242,6 +253,15 @@ fn in_audio(segment: &mut longform::Segment, times: &TimeMap) {
         (Some(first), Some(last)) => (first.start, last.end),
         _ => (times.original(inside(segment.start), false), times.original(inside(segment.end), true)),
     };
+}
+
+/// The log probabilities of a segment's text tokens.
+fn logprobs(segment: &longform::Segment, tokenizer: &Tokenizer) -> Vec<TokenLogprob> {
+    let of_text = |(token, logprob): (&u32, &f32)| {
+        let bytes = tokenizer.bytes(*token)?.to_vec(); // timestamps have none
+        Some(TokenLogprob { token: String::from_utf8_lossy(&bytes).into_owned(), logprob: *logprob, bytes })
+    };
+    segment.tokens.iter().zip(&segment.logprobs).filter_map(of_text).collect()
 }
 
 /// The segment as the host wants it, its times within the audio (the model may hear a word end in the silence after it).
@@ -293,7 +313,8 @@ mod tests {
             start,
             end,
             text: text.to_owned(),
-            tokens: vec![1],
+            tokens: vec![300, 1],
+            logprobs: vec![-0.1, -0.2],
             temperature: 0.0,
             avg_logprob: -0.5,
             compression_ratio: 1.0,
@@ -319,12 +340,18 @@ mod tests {
         }
     }
 
-    fn accept(most: usize) -> (Vec<TranscriptEvent>, bool, bool) {
+    fn accept(most: usize, tokenizer: Option<&Tokenizer>) -> (Vec<TranscriptEvent>, bool, bool) {
         let mut receiver = Receiver { events: Vec::new(), most };
         let (wants_more, is_stopped) = {
             let mut sink = TranscriptSink::to(&mut receiver);
-            let mut listener =
-                SinkListener { sink: &mut sink, seconds: 4.5, times: None, segments: 0, flow: Flow::Continue };
+            let mut listener = SinkListener {
+                sink: &mut sink,
+                tokenizer,
+                seconds: 4.5,
+                times: None,
+                segments: 0,
+                flow: Flow::Continue,
+            };
             let segments = [segment(0.0, 2.0, " one"), segment(2.0, 2.0, ""), segment(3.0, 7.0, " two")];
             (listener.accept(&segments, 3000), listener.is_stopped())
         };
@@ -333,7 +360,7 @@ mod tests {
 
     #[test]
     fn void_segments_are_left_out_and_times_stay_within_the_audio() {
-        let (events, wants_more, is_stopped) = accept(99);
+        let (events, wants_more, is_stopped) = accept(99, None);
         assert!(wants_more && !is_stopped);
         let [TranscriptEvent::Segment { segment: first }, TranscriptEvent::Segment { segment: second }, progress] =
             &events[..]
@@ -343,6 +370,18 @@ mod tests {
         assert_eq!((first.id, first.end, second.id, second.end), (0, 2.0, 1, 4.5));
         assert_eq!(second.words.as_ref().map(|words| words[0].end), Some(4.5));
         assert_eq!(*progress, TranscriptEvent::Progress { seconds: 4.5 });
+    }
+
+    #[test]
+    fn log_probabilities_of_text_come_before_its_segment() {
+        let tokenizer = crate::tokenizer::of_bytes();
+        let (events, ..) = accept(99, Some(&tokenizer));
+        let [TranscriptEvent::Logprobs { tokens }, TranscriptEvent::Segment { .. }, rest @ ..] = &events[..] else {
+            panic!("log probabilities first, not {events:?}");
+        };
+        let wanted = TokenLogprob { token: "\u{1}".to_owned(), logprob: -0.2, bytes: vec![1] };
+        assert_eq!(*tokens, [wanted], "without the timestamp");
+        assert_eq!(rest.len(), 3, "the same for the second segment, and the progress");
     }
 
     #[test]
@@ -362,7 +401,7 @@ mod tests {
 
     #[test]
     fn a_sink_that_stops_gets_nothing_more() {
-        let (events, wants_more, is_stopped) = accept(1);
+        let (events, wants_more, is_stopped) = accept(1, None);
         assert_eq!(events.len(), 1);
         assert!(!wants_more && is_stopped);
     }

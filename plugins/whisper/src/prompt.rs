@@ -57,9 +57,9 @@ pub struct PromptParts<'a> {
     pub hotwords: Option<&'a str>,
     /// Beginning of this window's text.
     pub prefix: Option<&'a Context>,
-    /// Whether `<|0.00|>` goes before the prefix of a window with timestamps: faster-whisper does so, openai/whisper does not
-    /// (and then some models emit one timestamp and stop).
-    pub timestamp_before_prefix: bool,
+    /// Whether the prefix is a part of what the window says, as in faster-whisper: `<|0.00|>` goes before it where there are timestamps, and
+    /// both are in the result. In openai/whisper it is a part of the prompt, and some models emit one timestamp after it and stop.
+    pub prefix_is_said: bool,
     /// Tokens that may be sampled.
     pub sample_len: usize,
     /// Positions of the decoder (448).
@@ -73,6 +73,8 @@ pub struct Prompt {
     pub tokens: Vec<u32>,
     /// Place of `<|startoftranscript|>`: the probability of no speech is read there.
     pub sot_index: usize,
+    /// How many of the last ones count as said.
+    pub said: usize,
 }
 
 /// `<|startoftranscript|>`, and for multilingual models the language and the task.
@@ -113,25 +115,31 @@ pub fn build(tokenizer: &Tokenizer, parts: PromptParts<'_>) -> Prompt {
         tokens.push(specials.no_timestamps);
     }
 
-    if let Some(prefix) = parts.prefix {
+    let start = tokens.len();
+    if let Some(prefix) = parts.prefix.filter(|_| parts.prefix_is_said) {
+        let prefix = prefix.tokens(tokenizer);
+        if !parts.without_timestamps && !prefix.is_empty() {
+            tokens.push(specials.timestamp_begin);
+        }
+        tokens.extend(&prefix[..prefix.len().min(half.saturating_sub(1))]);
+    } else if let Some(prefix) = parts.prefix {
         let prefix = prefix.tokens(tokenizer);
         // Room for the prefix is what sampling leaves of half the context. With the default sample length that is nothing, and
         // then the reference cuts nothing (Python's `x[-0:]` is all of x).
         let room = half.saturating_sub(parts.sample_len);
-        if parts.timestamp_before_prefix && !parts.without_timestamps && !prefix.is_empty() {
-            tokens.push(specials.timestamp_begin);
-        }
         tokens.extend(if room == 0 { prefix.as_slice() } else { last(&prefix, room) });
     }
+    let said = if parts.prefix_is_said { tokens.len() - start } else { 0 };
     // Never longer than the decoder can see, with one position left to sample: the oldest context goes first.
     let excess = (tokens.len() + 1).saturating_sub(parts.n_text_ctx);
     if excess > 0 {
         let from_front = excess.min(sot_index);
         tokens.drain(..from_front);
-        tokens.truncate(parts.n_text_ctx.saturating_sub(1));
-        return Prompt { tokens, sot_index: sot_index - from_front };
+        let cut = tokens.len().saturating_sub(parts.n_text_ctx.saturating_sub(1));
+        tokens.truncate(tokens.len() - cut);
+        return Prompt { tokens, sot_index: sot_index - from_front, said: said.saturating_sub(cut) };
     }
-    Prompt { tokens, sot_index }
+    Prompt { tokens, sot_index, said }
 }
 
 /// The last `count` elements, or all of them.
@@ -152,7 +160,7 @@ mod tests {
             previous: None,
             hotwords: None,
             prefix: None,
-            timestamp_before_prefix: false,
+            prefix_is_said: false,
             sample_len: 224,
             n_text_ctx: 448,
         }
@@ -177,5 +185,11 @@ mod tests {
         let prompt = build(&tokenizer, PromptParts { previous: Some(&previous), prefix: Some(&prefix), ..parts() });
         assert_eq!(prompt.tokens.len(), 447);
         assert_eq!(prompt.tokens[prompt.sot_index], tokenizer.specials().sot);
+        let parts = PromptParts { prefix: Some(&prefix), prefix_is_said: true, ..parts() };
+        let prompt = build(&tokenizer, PromptParts { previous: Some(&previous), ..parts });
+        assert_eq!((prompt.tokens.len(), prompt.said), (447, 224), "the oldest context goes first");
+        let prompt = build(&tokenizer, parts);
+        assert_eq!((prompt.tokens.len(), prompt.said), (227, 224), "half the context, and its timestamp");
+        assert_eq!(prompt.tokens[3], tokenizer.specials().timestamp_begin);
     }
 }

@@ -8,6 +8,7 @@ use crate::frontend::{Features, FrontendError, MelExtractor, WINDOW_FRAMES, WIND
 use crate::longform::{self, Listener, LongformOptions, Transcript, WindowDecoder};
 use crate::model::{AudioFeatures, ModelError, WhisperModel};
 use crate::prompt::start_sequence;
+use crate::scheduler::{Scheduler, SharedSession};
 use crate::search::Uniform;
 use crate::segments::Window;
 use crate::sound::Sound;
@@ -42,6 +43,8 @@ impl From<DecodeError> for RecognizeError {
 pub struct Recognizer {
     /// The network.
     pub model: Arc<WhisperModel>,
+    /// Who computes when.
+    pub scheduler: Scheduler,
     /// Its vocabulary.
     pub tokenizer: Tokenizer,
     pub(crate) features: MelExtractor,
@@ -52,7 +55,7 @@ impl Recognizer {
     #[must_use]
     pub fn new(model: Arc<WhisperModel>, tokenizer: Tokenizer) -> Self {
         let features = MelExtractor::new(model.dims().n_mels);
-        Self { model, tokenizer, features }
+        Self { scheduler: Scheduler::new(Arc::clone(&model)), model, tokenizer, features }
     }
 
     /// Listens to a file: 16 kHz mono samples in -1…1.
@@ -77,8 +80,19 @@ impl Recognizer {
             return Ok(vec![("en", 1.0)]);
         }
         // Silence after a short file counts as silence here, unlike in the windows that are decoded.
-        let audio = self.model.encode(&file.window(0, WINDOW_FRAMES))?;
-        Ok(window::detect_language(&mut self.model.session(&audio), &self.tokenizer, candidates)?)
+        let audio = self.encode(file.window(0, WINDOW_FRAMES))?;
+        Ok(window::detect_language(&mut self.session(&audio), &self.tokenizer, candidates)?)
+    }
+
+    /// Encodes a window of log-mel features when it is this job's turn.
+    fn encode(&self, mel: Vec<f32>) -> Result<Arc<AudioFeatures>, ModelError> {
+        // One window has one result.
+        self.scheduler.encode(vec![mel])?.pop().ok_or_else(|| ModelError::shape("the number of encoded windows", 0, 1))
+    }
+
+    /// Starts decoding a window, in turn with other jobs.
+    pub(crate) fn session(&self, audio: &Arc<AudioFeatures>) -> SharedSession<'_, WhisperModel> {
+        self.scheduler.session(audio)
     }
 
     /// Transcribes a file. `candidates` restricts the languages where they are detected per window.
@@ -104,7 +118,7 @@ impl Recognizer {
     /// The text is longer than the decoder's context; the network failed.
     pub fn align(
         &self,
-        audio: &AudioFeatures,
+        audio: &Arc<AudioFeatures>,
         options: &WindowOptions,
         text: &[u32],
         frames: usize,
@@ -116,8 +130,9 @@ impl Recognizer {
         tokens.extend(text);
         tokens.push(specials.eot);
 
-        let heads = self.model.alignment_heads();
-        let watched = self.model.cross_attention(audio, &tokens, heads)?;
+        let fed = tokens.len();
+        let heads = self.model.alignment_heads().to_vec();
+        let watched = self.scheduler.cross_attention(audio, tokens, heads)?;
         let columns = (frames / 2).min(watched.frames); // the encoder halves the frame rate
         let scores = watched.scores.chunks_exact(watched.frames).flat_map(|row| &row[..columns]).copied().collect();
         // Token i + 1 of what was fed is predicted by row i; only text competes.
@@ -130,7 +145,7 @@ impl Recognizer {
                 row.get(*token as usize).map_or(0.0, |logit| (logit - crate::search::log_sum_exp(row)).exp())
             })
             .collect();
-        let attention = Attention { scores, tokens: tokens.len(), columns };
+        let attention = Attention { scores, tokens: fed, columns };
         Ok(align(&self.tokenizer, &options.language, start.len(), text, &probabilities, &attention))
     }
 }
@@ -142,19 +157,19 @@ struct FileDecoder<'a> {
     /// Languages that detection chooses from; none: all.
     candidates: &'a [&'a str],
     uniform: &'a mut dyn Uniform,
-    encoded: Option<(Window, AudioFeatures)>,
+    encoded: Option<(Window, Arc<AudioFeatures>)>,
 }
 
 /// The encoded window, from the memory of the last one if it is the same.
 fn encoded<'m>(
-    last: &'m mut Option<(Window, AudioFeatures)>,
+    last: &'m mut Option<(Window, Arc<AudioFeatures>)>,
     recognizer: &Recognizer,
     file: &Features<'_>,
     window: Window,
-) -> Result<&'m AudioFeatures, ModelError> {
+) -> Result<&'m Arc<AudioFeatures>, ModelError> {
     let audio = match last.take() {
         Some((known, audio)) if known == window => audio,
-        _ => recognizer.model.encode(&file.window(window.seek, window.frames))?,
+        _ => recognizer.encode(file.window(window.seek, window.frames))?,
     };
     Ok(&last.insert((window, audio)).1)
 }
@@ -171,7 +186,7 @@ impl WindowDecoder for FileDecoder<'_> {
         }
         let recognizer = self.recognizer;
         let audio = encoded(&mut self.encoded, recognizer, self.file, window)?;
-        let mut session = recognizer.model.session(audio);
+        let mut session = recognizer.session(audio);
         window::decode(&mut session, &recognizer.tokenizer, options, self.uniform, is_stopped)
     }
 
@@ -181,8 +196,7 @@ impl WindowDecoder for FileDecoder<'_> {
             return Ok(None);
         }
         let audio = encoded(&mut self.encoded, recognizer, self.file, window)?;
-        let found =
-            window::detect_language(&mut recognizer.model.session(audio), &recognizer.tokenizer, self.candidates)?;
+        let found = window::detect_language(&mut recognizer.session(audio), &recognizer.tokenizer, self.candidates)?;
         Ok(window::likeliest(&found).map(|(code, _)| code))
     }
 

@@ -2,11 +2,14 @@
 //!
 //! Source: openai/whisper `whisper/decoding.py: DecodingTask`.
 
+use std::sync::Arc;
+
 use thiserror::Error;
 
 use crate::filters::{FilterOptions, Filters, Suppress};
-use crate::model::{AudioFeatures, Batch, Feed, ModelError, Session, TokenModel, WhisperModel};
+use crate::model::{ModelError, TokenModel};
 use crate::prompt::{self, Context, PromptParts, Task};
+use crate::scheduler::{Network, Scheduler, Step};
 use crate::search::{self, BeamSearch, Hypothesis, Sampler, Search, Uniform, log_sum_exp};
 use crate::text::{compression_ratio, strip};
 use crate::tokenizer::Tokenizer;
@@ -36,8 +39,8 @@ pub struct WindowOptions {
     pub hotwords: Option<String>,
     /// Beginning of this window's text.
     pub prefix: Option<Context>,
-    /// Whether `<|0.00|>` goes before the prefix, as in faster-whisper.
-    pub timestamp_before_prefix: bool,
+    /// Whether the prefix is a part of the result, see [`PromptParts::prefix_is_said`].
+    pub prefix_is_said: bool,
     /// Tokens that are never sampled.
     pub suppress: Suppress,
     /// Whether an empty window is forbidden.
@@ -63,7 +66,7 @@ impl Default for WindowOptions {
             previous: None,
             hotwords: None,
             prefix: None,
-            timestamp_before_prefix: false,
+            prefix_is_said: false,
             suppress: Suppress::NonSpeech,
             suppress_blank: true,
             without_timestamps: false,
@@ -135,7 +138,7 @@ impl WindowOptions {
                 previous: self.previous.as_ref(),
                 hotwords: self.hotwords.as_deref(),
                 prefix: self.prefix.as_ref(),
-                timestamp_before_prefix: self.timestamp_before_prefix,
+                prefix_is_said: self.prefix_is_said,
                 sample_len: self.sample_len(n_text_ctx),
                 n_text_ctx,
             },
@@ -164,13 +167,15 @@ impl WindowOptions {
 }
 
 /// A decoded window.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct WindowResult {
-    /// Text and timestamps, without the prompt and the end of text.
+    /// Text and timestamps, without the prompt and the end of text, with a prefix that counts as said.
     pub tokens: Vec<u32>,
+    /// Log probability of each of them, see [`Hypothesis::logprobs`]. Those of a prefix, which was given, are 0.
+    pub logprobs: Vec<f32>,
     /// The text, trimmed.
     pub text: String,
-    /// Mean log probability of the tokens, the end of text included.
+    /// Mean log probability of the tokens that were sampled, the end of text included.
     pub avg_logprob: f64,
     /// Probability that nobody speaks.
     pub no_speech_prob: f64,
@@ -217,61 +222,52 @@ pub fn decode(
     }
 }
 
-/// Decodes several windows at once: each step reads the weights once for all of them. Results are in the order of `audio`.
+/// Decodes several windows at once, and with those of other jobs: each step reads the weights once for all of them. Results are in the order
+/// of `audio`.
 ///
 /// # Errors
 /// The job was stopped, or the network failed.
-pub fn decode_all(
-    model: &WhisperModel,
+pub fn decode_all<N: Network>(
+    scheduler: &Scheduler<N>,
     tokenizer: &Tokenizer,
-    audio: &[AudioFeatures],
+    audio: &[Arc<N::Audio>],
     options: &WindowOptions,
     uniform: &mut dyn Uniform,
     is_stopped: &dyn Fn() -> bool,
 ) -> Result<Vec<WindowResult>, DecodeError> {
-    struct Running<'m, 't> {
-        session: Session<'m>,
-        decoding: Decoding<'t>,
-        logits: Vec<f32>,
-        is_done: bool,
+    let mut lane = scheduler.lane();
+    let (mut steps, mut running) = (Vec::with_capacity(audio.len()), Vec::with_capacity(audio.len()));
+    for (place, audio) in audio.iter().enumerate() {
+        let session = scheduler.new_session(audio);
+        running.push((place, Decoding::new(tokenizer, options, session.context())));
+        steps.push(Step::new(session));
     }
-    let mut windows: Vec<Running<'_, '_>> = audio
-        .iter()
-        .map(|audio| Running {
-            session: model.session(audio),
-            decoding: Decoding::new(tokenizer, options, model.dims().n_text_ctx),
-            logits: Vec::new(),
-            is_done: false,
-        })
-        .collect();
-    let mut batch = Batch::default();
-    loop {
-        let mut feeds: Vec<Feed<'_, '_>> = windows
-            .iter_mut()
-            .filter(|window| !window.is_done)
-            .map(|window| Feed {
-                session: &mut window.session,
-                tokens: &window.decoding.tokens,
-                positions: &window.decoding.positions,
-                logits: &mut window.logits,
-            })
-            .collect();
-        if feeds.is_empty() {
-            return Ok(windows.into_iter().map(|window| window.decoding.finish()).collect());
+    let mut done: Vec<(usize, WindowResult)> = Vec::with_capacity(audio.len());
+    while !running.is_empty() {
+        for (step, (_, decoding)) in steps.iter_mut().zip(&running) {
+            decoding.tokens.clone_into(&mut step.tokens);
+            decoding.positions.clone_into(&mut step.positions);
         }
-        batch.forward(model, &mut feeds)?;
-        drop(feeds);
+        lane.feed(&mut steps)?;
         if is_stopped() {
             return Err(DecodeError::Stopped);
         }
-        for window in windows.iter_mut().filter(|window| !window.is_done) {
-            match window.decoding.accept(&mut window.logits, uniform) {
-                Progress::Done => window.is_done = true,
+        let (fed, decoded) = (std::mem::take(&mut steps), std::mem::take(&mut running));
+        for (mut step, (place, mut decoding)) in fed.into_iter().zip(decoded) {
+            match decoding.accept(&mut step.logits, uniform) {
+                Progress::Done => {
+                    done.push((place, decoding.finish()));
+                    continue;
+                }
                 Progress::Continue => {}
-                Progress::Reorder(sources) => window.session.reorder(&sources)?,
+                Progress::Reorder(sources) => step.session.reorder(&sources)?,
             }
+            steps.push(step);
+            running.push((place, decoding));
         }
     }
+    done.sort_by_key(|(place, _)| *place);
+    Ok(done.into_iter().map(|(_, result)| result).collect())
 }
 
 /// What to do after a step.
@@ -297,6 +293,8 @@ struct Decoding<'t> {
     /// The positions among them whose logits are needed.
     positions: Vec<usize>,
     prompt_len: usize,
+    /// Tokens of the prompt that every hypothesis begins with.
+    said: usize,
     sampled: usize,
     sample_len: usize,
     context: usize,
@@ -307,6 +305,8 @@ impl<'t> Decoding<'t> {
     fn new(tokenizer: &'t Tokenizer, options: &WindowOptions, context: usize) -> Self {
         let prompt = options.prompt(tokenizer, context);
         let eot = tokenizer.specials().eot;
+        let said = &prompt.tokens[prompt.tokens.len() - prompt.said..];
+        let start = Hypothesis { tokens: said.to_vec(), logprobs: vec![0.0; said.len()], score: 0.0 };
         Self {
             tokenizer,
             temperature: options.temperature,
@@ -317,9 +317,10 @@ impl<'t> Decoding<'t> {
                 None => Search::Sample(Sampler::new(options.temperature, options.best_of.unwrap_or(1), eot)),
             },
             // One sequence is enough until the first token is chosen.
-            hypotheses: vec![Hypothesis::default()],
+            hypotheses: vec![start],
             positions: vec![prompt.sot_index, prompt.tokens.len() - 1],
             prompt_len: prompt.tokens.len(),
+            said: prompt.said,
             tokens: prompt.tokens,
             sampled: 0,
             sample_len: options.sample_len(context),
@@ -357,16 +358,17 @@ impl<'t> Decoding<'t> {
 
     fn finish(self) -> WindowResult {
         let candidates = self.search.finish(self.hypotheses);
-        let best = search::best(&candidates, self.length_penalty)
+        let best = search::best(&candidates, self.length_penalty, self.said)
             .and_then(|best| candidates.into_iter().nth(best))
             .unwrap_or_default();
         let text = strip(&self.tokenizer.decode(&best.tokens)).to_owned();
         WindowResult {
-            avg_logprob: f64::from(best.score) / (best.tokens.len() + 1) as f64,
+            avg_logprob: f64::from(best.score) / (best.tokens.len() - self.said.min(best.tokens.len()) + 1) as f64,
             no_speech_prob: self.no_speech_prob,
             temperature: self.temperature,
             compression_ratio: compression_ratio(&text),
             tokens: best.tokens,
+            logprobs: best.logprobs,
             text,
         }
     }
@@ -485,9 +487,31 @@ mod tests {
             let (result, _) = decode_word(&options(beam_size));
             assert_eq!(result.text, "hello");
             assert!(result.avg_logprob > -0.01 && result.avg_logprob < 0.0);
+            assert_eq!(result.logprobs.len(), result.tokens.len());
+            let sum: f64 = result.logprobs.iter().map(|logprob| f64::from(*logprob)).sum();
+            let with_end = result.avg_logprob * (result.tokens.len() + 1) as f64;
+            assert!(sum < 0.0 && with_end < sum && with_end > sum - 0.01, "{sum} and the end: {with_end}");
         }
         let sampled = WindowOptions { temperature: 0.5, best_of: Some(3), ..options(None) };
         assert_eq!(decode_word(&sampled).0.text, "hello");
+    }
+
+    #[test]
+    fn a_prefix_that_is_said_is_a_part_of_the_result() {
+        for beam_size in [None, Some(2)] {
+            for without_timestamps in [false, true] {
+                let prefix = Some(Context::Text("Oh".to_owned()));
+                let options = WindowOptions { prefix, prefix_is_said: true, without_timestamps, ..options(beam_size) };
+                let (result, _) = decode_word(&options);
+                assert_eq!(result.text, "Oh hello".replace(' ', ""), "{options:?}");
+                let begin = tokenizer::of_bytes().specials().timestamp_begin;
+                assert_eq!(result.tokens.first() == Some(&begin), !without_timestamps);
+                assert_eq!(result.logprobs.len(), result.tokens.len());
+                assert!(result.avg_logprob > -0.01, "of what was sampled: {}", result.avg_logprob);
+            }
+            let asked = WindowOptions { prefix: Some(Context::Text("Oh".to_owned())), ..options(beam_size) };
+            assert_eq!(decode_word(&asked).0.text, "hello", "the reference leaves it out");
+        }
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use half::f16;
 use syrinx_plugin_common::checkpoint::Tensors;
@@ -107,7 +108,7 @@ fn write(path: &Path, blocks: bool) {
 }
 
 fn logits(dir: &Path) -> Vec<f32> {
-    let model = WhisperModel::load(dir, &LoadOptions { threads: 1, ..LoadOptions::default() }).unwrap();
+    let model = Arc::new(WhisperModel::load(dir, &LoadOptions { threads: 1, ..LoadOptions::default() }).unwrap());
     let mel: Vec<f32> = (0..model.dims().n_mels * 3000).map(|i| (i as f32 * 0.37).sin()).collect();
     let audio = model.encode(&mel).unwrap();
     let mut logits = Vec::new();

@@ -1,5 +1,7 @@
 //! Tokens and audio features to next-token logits, with everything computed before kept.
 
+use std::sync::Arc;
+
 use super::attention::{self, Heads, Watched};
 use super::cache::{AudioLayer, Lineage, SelfLayer};
 use super::linear::{Into, Workspace, linear, project};
@@ -9,9 +11,9 @@ use crate::kernels;
 
 /// A decoding run over one window; see [`TokenModel`].
 #[derive(Debug)]
-pub struct Session<'m> {
-    model: &'m WhisperModel,
-    audio: &'m AudioFeatures,
+pub struct Session {
+    model: Arc<WhisperModel>,
+    audio: Arc<AudioFeatures>,
     lineage: Lineage,
     layers: Vec<SelfLayer>,
     work: Work,
@@ -40,15 +42,16 @@ pub(super) struct Watch {
     pub(super) scores: Vec<Vec<f32>>,
 }
 
-impl<'m> Session<'m> {
-    pub(super) fn new(model: &'m WhisperModel, audio: &'m AudioFeatures) -> Self {
+impl Session {
+    pub(super) fn new(model: Arc<WhisperModel>, audio: Arc<AudioFeatures>) -> Self {
         let dims = model.dims();
+        let context = dims.n_text_ctx;
         let layers = (0..dims.decoder_layers).map(|_| SelfLayer::new(dims.d_model)).collect();
-        Self { model, audio, lineage: Lineage::new(dims.n_text_ctx), layers, work: Work::default() }
+        Self { model, audio, lineage: Lineage::new(context), layers, work: Work::default() }
     }
 
-    /// Checks a call's arguments.
-    fn check(&self, tokens: &[u32], positions: &[usize]) -> Result<(), ModelError> {
+    /// Checks the arguments of [`TokenModel::forward`].
+    pub(crate) fn check(&self, tokens: &[u32], positions: &[usize]) -> Result<(), ModelError> {
         let (dims, beams) = (self.model.dims(), self.lineage.beams());
         let n = tokens.len() / beams;
         if n == 0 || !tokens.len().is_multiple_of(beams) {
@@ -78,9 +81,9 @@ impl<'m> Session<'m> {
         logits: &mut Vec<f32>,
         watch: Option<&mut Watch>,
     ) -> Result<(), ModelError> {
-        let model = self.model;
+        let model = Arc::clone(&self.model);
         let mut work = std::mem::take(&mut self.work);
-        let done = forward(model, &mut [Feed { session: self, tokens, positions, logits }], &mut work, watch);
+        let done = forward(&model, &mut [Feed { session: self, tokens, positions, logits }], &mut work, watch);
         self.work = work;
         done
     }
@@ -88,9 +91,9 @@ impl<'m> Session<'m> {
 
 /// What one session is fed in a step of a [`Batch`]; see [`TokenModel::forward`].
 #[derive(Debug)]
-pub struct Feed<'s, 'm> {
+pub struct Feed<'s> {
     /// The session.
-    pub session: &'s mut Session<'m>,
+    pub session: &'s mut Session,
     /// `[beams, n]`
     pub tokens: &'s [u32],
     /// Indices into the `n` tokens.
@@ -110,14 +113,14 @@ impl Batch {
     ///
     /// # Errors
     /// As [`TokenModel::forward`]; all sessions are unchanged then.
-    pub fn forward(&mut self, model: &WhisperModel, feeds: &mut [Feed<'_, '_>]) -> Result<(), ModelError> {
+    pub fn forward(&mut self, model: &WhisperModel, feeds: &mut [Feed<'_>]) -> Result<(), ModelError> {
         forward(model, feeds, &mut self.work, None)
     }
 }
 
 fn forward(
     model: &WhisperModel,
-    feeds: &mut [Feed<'_, '_>],
+    feeds: &mut [Feed<'_>],
     work: &mut Work,
     mut watch: Option<&mut Watch>,
 ) -> Result<(), ModelError> {
@@ -222,7 +225,7 @@ fn forward(
     Ok(())
 }
 
-impl TokenModel for Session<'_> {
+impl TokenModel for Session {
     fn vocab_size(&self) -> usize {
         self.model.dims().n_vocab
     }

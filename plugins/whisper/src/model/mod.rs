@@ -16,6 +16,7 @@ pub mod session;
 mod team;
 
 use std::path::Path;
+use std::sync::Arc;
 
 pub use decoder::{Batch, Feed, Session};
 pub use session::{ModelError, TokenModel};
@@ -142,7 +143,7 @@ impl WhisperModel {
     ///
     /// # Errors
     /// `mel` is no whole even number of frames, or more of them than the encoder has positions for.
-    pub fn encode(&self, mel: &[f32]) -> Result<AudioFeatures, ModelError> {
+    pub fn encode(&self, mel: &[f32]) -> Result<Arc<AudioFeatures>, ModelError> {
         let dims = self.dims();
         let frames = mel.len() / dims.n_mels;
         if frames == 0 || frames % 2 == 1 || frames > 2 * dims.n_audio_ctx || frames * dims.n_mels != mel.len() {
@@ -158,7 +159,7 @@ impl WhisperModel {
     ///
     /// # Errors
     /// The values are no whole number of frames.
-    pub fn features(&self, hidden: Vec<f32>) -> Result<AudioFeatures, ModelError> {
+    pub fn features(&self, hidden: Vec<f32>) -> Result<Arc<AudioFeatures>, ModelError> {
         if hidden.is_empty() || !hidden.len().is_multiple_of(self.dims().d_model) {
             return Err(ModelError::shape(
                 "the number of feature values",
@@ -167,12 +168,12 @@ impl WhisperModel {
             ));
         }
         let layers = self.team.run(|| decoder::audio_layers(self, &hidden));
-        Ok(AudioFeatures { hidden, layers })
+        Ok(Arc::new(AudioFeatures { hidden, layers }))
     }
 
     /// Starts decoding.
-    pub fn session<'m>(&'m self, audio: &'m AudioFeatures) -> Session<'m> {
-        Session::new(self, audio)
+    pub fn session(self: &Arc<Self>, audio: &Arc<AudioFeatures>) -> Session {
+        Session::new(Arc::clone(self), Arc::clone(audio))
     }
 
     /// Feeds `tokens` in one go and watches where the given (layer, head) pairs look.
@@ -180,8 +181,8 @@ impl WhisperModel {
     /// # Errors
     /// The tokens don't fit the context or the vocabulary, or a head doesn't exist or is named twice.
     pub fn cross_attention(
-        &self,
-        audio: &AudioFeatures,
+        self: &Arc<Self>,
+        audio: &Arc<AudioFeatures>,
         tokens: &[u32],
         heads: &[(usize, usize)],
     ) -> Result<CrossAttention, ModelError> {

@@ -4,7 +4,7 @@
 use thiserror::Error;
 
 /// Why the network could not be run.
-#[derive(Debug, Error, PartialEq)]
+#[derive(Clone, Debug, Error, PartialEq)]
 pub enum ModelError {
     /// More tokens than the decoder has positions for.
     #[error(
@@ -42,6 +42,9 @@ pub enum ModelError {
         /// Its own words.
         reason: String,
     },
+    /// A defect: the computation panicked.
+    #[error("the computation failed unexpectedly: {0}")]
+    Panicked(String),
 }
 
 impl ModelError {

@@ -18,6 +18,8 @@ pub struct BeamSearch {
 struct Candidate {
     source: usize,
     token: u32,
+    logprob: f32,
+    /// That of the whole hypothesis.
     score: f32,
 }
 
@@ -35,13 +37,12 @@ impl BeamSearch {
         let mut sources = Vec::with_capacity(self.beam_size);
         let mut finished_now = Vec::new();
         for candidate in candidates {
-            let mut tokens = hypotheses[candidate.source].tokens.clone();
+            let hypothesis = hypotheses[candidate.source].clone();
             if candidate.token == self.eot {
-                finished_now.push(Hypothesis { tokens, score: candidate.score });
+                finished_now.push(hypothesis.ended(candidate.logprob));
                 continue;
             }
-            tokens.push(candidate.token);
-            going_on.push(Hypothesis { tokens, score: candidate.score });
+            going_on.push(hypothesis.then(candidate.token, candidate.logprob));
             sources.push(candidate.source);
             if going_on.len() == self.beam_size {
                 break;
@@ -64,13 +65,14 @@ impl BeamSearch {
                 continue; // nothing is allowed after this one
             }
             for (token, logit) in top(row, self.beam_size + 1) {
-                let score = hypothesis.score + (logit - norm);
+                let logprob = logit - norm;
+                let found = Candidate { source, token, logprob, score: hypothesis.score + logprob };
                 let same = candidates
                     .iter_mut()
                     .find(|known| known.token == token && hypotheses[known.source].tokens == hypothesis.tokens);
                 match same {
-                    Some(known) => *known = Candidate { source, token, score },
-                    None => candidates.push(Candidate { source, token, score }),
+                    Some(known) => *known = found,
+                    None => candidates.push(found),
                 }
             }
         }
@@ -125,7 +127,7 @@ mod tests {
     #[test]
     fn a_search_without_any_way_on_ends() {
         let mut search = BeamSearch::new(2, None, 0);
-        let mut hypotheses = vec![Hypothesis { tokens: vec![5], score: -1.0 }];
+        let mut hypotheses = vec![Hypothesis { tokens: vec![5], logprobs: vec![-1.0], score: -1.0 }];
         let step = search.step(&mut hypotheses, &[&[f32::NEG_INFINITY; 3]]);
         assert!(step.done);
         assert!(search.finish(hypotheses).is_empty());

@@ -20,8 +20,26 @@ use crate::kernels;
 pub struct Hypothesis {
     /// What was sampled so far; never holds the end of text.
     pub tokens: Vec<u32>,
-    /// Sum of log probabilities.
+    /// Log probability of each of them among all that the filters allowed, at temperature 1.
+    pub logprobs: Vec<f32>,
+    /// Sum of log probabilities, the end of text included.
     pub score: f32,
+}
+
+impl Hypothesis {
+    /// The same with one more token.
+    fn then(mut self, token: u32, logprob: f32) -> Self {
+        self.tokens.push(token);
+        self.logprobs.push(logprob);
+        self.score += logprob;
+        self
+    }
+
+    /// The same with the end of text.
+    fn ended(mut self, logprob: f32) -> Self {
+        self.score += logprob;
+        self
+    }
 }
 
 /// What a strategy decided in one step.

@@ -42,15 +42,13 @@ impl Sampler {
             let (Some(hypothesis), Some(row)) = (hypotheses.get(source), logits.get(source)) else { continue };
             let choice =
                 if self.temperature > 0.0 { draw(row, self.temperature, chances[*number]) } else { arg_max(row) };
-            let mut next = hypothesis.clone();
             // A row without any allowed token ends the sequence.
             let token = choice.map_or(self.eot, |place| place as u32);
-            next.score += choice.map_or(0.0, |place| row[place] - log_sum_exp(row));
+            let logprob = choice.map_or(0.0, |place| row[place] - log_sum_exp(row));
             if token == self.eot {
-                self.finished[*number] = Some(next);
+                self.finished[*number] = Some(hypothesis.clone().ended(logprob));
             } else {
-                next.tokens.push(token);
-                going_on.push(next);
+                going_on.push(hypothesis.clone().then(token, logprob));
                 still_active.push(*number);
                 sources.push(source);
             }

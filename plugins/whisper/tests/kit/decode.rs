@@ -104,7 +104,7 @@ impl KitOptions {
             previous: self.previous_tokens.map(Context::Tokens).or(context(self.prompt)),
             hotwords: self.hotwords,
             prefix: context(self.prefix),
-            timestamp_before_prefix: false,
+            prefix_is_said: false,
             suppress: suppress(self.suppress_tokens)?,
             suppress_blank: self.suppress_blank.unwrap_or(true),
             without_timestamps: self.without_timestamps,
@@ -168,7 +168,7 @@ fn build_faster_whisper(case: &Case) -> Result<Got, String> {
             previous: options.previous.as_ref(),
             hotwords: options.hotwords.as_deref(),
             prefix: options.prefix.as_ref(),
-            timestamp_before_prefix: true,
+            prefix_is_said: true,
             sample_len: N_TEXT_CTX / 2,
             n_text_ctx: N_TEXT_CTX,
         };
@@ -243,7 +243,7 @@ fn beam_table(case: &Case) -> Result<Got, String> {
     let penalty: Option<f64> = case.param("length_penalty")?;
     let found: Vec<Vec<Hypothesis>> =
         searches.into_iter().zip(beams).map(|(search, beams)| search.finish(beams)).collect();
-    let selected: Vec<usize> = found.iter().map(|c| search::best(c, penalty).unwrap_or(usize::MAX)).collect();
+    let selected: Vec<usize> = found.iter().map(|c| search::best(c, penalty, 0).unwrap_or(usize::MAX)).collect();
     let chosen = found.iter().zip(&selected).map(|(c, i)| c[*i].score / (c[*i].tokens.len() + 1) as f32);
     Ok(Got::new()
         .value("avg_logprob", chosen.collect::<Vec<_>>())
@@ -279,7 +279,7 @@ fn sample_table(case: &Case) -> Result<Got, String> {
     Ok(Got::new()
         .value("candidates", found.iter().map(|h| &h.tokens).collect::<Vec<_>>())
         .value("sum_logprobs", found.iter().map(|h| h.score).collect::<Vec<_>>())
-        .value("selected", search::best(&found, None))
+        .value("selected", search::best(&found, None, 0))
         .value("steps", steps))
 }
 

@@ -184,6 +184,7 @@ impl WindowDecoder for Script<'_> {
             no_speech_prob: window.no_speech_prob,
             temperature: options.temperature,
             compression_ratio: window.compression_ratio,
+            ..WindowResult::default()
         })
     }
 
