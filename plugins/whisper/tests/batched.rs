@@ -3,7 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use syrinx_plugin_whisper::frontend::{MelExtractor, WINDOW_SAMPLES};
-use syrinx_plugin_whisper::model::{AudioFeatures, ComputeType, LoadOptions, WhisperModel};
+#[cfg(feature = "candle")]
+use syrinx_plugin_whisper::model::DeviceName;
+use syrinx_plugin_whisper::model::{AudioFeatures, ComputeType, LoadOptions, Place, WhisperModel};
 use syrinx_plugin_whisper::search::{Recorded, SplitMix};
 use syrinx_plugin_whisper::sound::Sound;
 use syrinx_plugin_whisper::tokenizer::Tokenizer;
@@ -14,9 +16,10 @@ struct Model {
     tokenizer: Tokenizer,
 }
 
-fn load(compute_type: ComputeType) -> Model {
+fn load(place: Place, compute_type: ComputeType) -> Model {
     let dir: PathBuf = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/kits/whisper/models/rand-v2-hf");
-    let network = WhisperModel::load(&dir, &LoadOptions { threads: 2, compute_type }).expect("the kit has the model");
+    let options = LoadOptions { threads: 2, compute_type, place };
+    let network = WhisperModel::load(&dir, &options).expect("the kit has the model");
     let tokenizer = Tokenizer::load(&dir, network.dims().n_vocab, Some(true)).expect("and its vocabulary");
     Model { network, tokenizer }
 }
@@ -35,8 +38,8 @@ fn audio(model: &Model, count: usize) -> Vec<AudioFeatures> {
     windows.collect()
 }
 
-fn check(compute_type: ComputeType, options: &WindowOptions, count: usize) {
-    let model = load(compute_type);
+fn check(place: Place, compute_type: ComputeType, options: &WindowOptions, count: usize) {
+    let model = load(place, compute_type);
     let audio = audio(&model, count);
     let no_chance = || Recorded::new(Vec::new());
     let together =
@@ -54,14 +57,20 @@ fn check(compute_type: ComputeType, options: &WindowOptions, count: usize) {
 #[test]
 fn side_by_side_finds_what_one_by_one_does() {
     let greedy = WindowOptions { sample_len: Some(40), ..WindowOptions::default() };
-    check(ComputeType::Float32, &greedy, 3);
-    check(ComputeType::Float32, &WindowOptions { beam_size: Some(5), ..greedy.clone() }, 6);
-    check(ComputeType::Int8, &greedy, 3);
+    check(Place::Native, ComputeType::Float32, &greedy, 3);
+    check(Place::Native, ComputeType::Float32, &WindowOptions { beam_size: Some(5), ..greedy.clone() }, 6);
+    check(Place::Native, ComputeType::Int8, &greedy, 3);
+    #[cfg(feature = "candle")]
+    {
+        let candle = Place::Candle(DeviceName::Cpu);
+        check(candle, ComputeType::Float32, &greedy, 3);
+        check(candle, ComputeType::Float32, &WindowOptions { beam_size: Some(5), ..greedy.clone() }, 6);
+    }
 }
 
 #[test]
 fn nothing_and_a_stopped_job_end_at_once() {
-    let model = load(ComputeType::Float32);
+    let model = load(Place::Native, ComputeType::Float32);
     let options = WindowOptions::default();
     let mut chance = Recorded::new(Vec::new());
     let none = window::decode_all(&model.network, &model.tokenizer, &[], &options, &mut chance, &|| false);

@@ -3,15 +3,15 @@
 use super::attention::{self, Heads, Watched};
 use super::cache::{AudioLayer, Lineage, SelfLayer};
 use super::linear::{Into, Workspace, linear, project};
-use super::session::{ModelError, TokenModel};
-use super::{AudioFeatures, WhisperModel};
+use super::native::{Audio, Model};
+use super::session::{ModelError, TokenModel, check_feed, check_reorder};
 use crate::kernels;
 
 /// A decoding run over one window; see [`TokenModel`].
 #[derive(Debug)]
 pub struct Session<'m> {
-    model: &'m WhisperModel,
-    audio: &'m AudioFeatures,
+    model: &'m Model,
+    audio: &'m Audio,
     lineage: Lineage,
     layers: Vec<SelfLayer>,
     work: Work,
@@ -41,34 +41,10 @@ pub(super) struct Watch {
 }
 
 impl<'m> Session<'m> {
-    pub(super) fn new(model: &'m WhisperModel, audio: &'m AudioFeatures) -> Self {
+    pub(super) fn new(model: &'m Model, audio: &'m Audio) -> Self {
         let dims = model.dims();
         let layers = (0..dims.decoder_layers).map(|_| SelfLayer::new(dims.d_model)).collect();
         Self { model, audio, lineage: Lineage::new(dims.n_text_ctx), layers, work: Work::default() }
-    }
-
-    /// Checks a call's arguments.
-    fn check(&self, tokens: &[u32], positions: &[usize]) -> Result<(), ModelError> {
-        let (dims, beams) = (self.model.dims(), self.lineage.beams());
-        let n = tokens.len() / beams;
-        if n == 0 || !tokens.len().is_multiple_of(beams) {
-            return Err(ModelError::shape(
-                "the number of tokens",
-                tokens.len(),
-                format!("a multiple of the {beams} beams"),
-            ));
-        }
-        let wanted = self.lineage.fed() + n;
-        if wanted > dims.n_text_ctx {
-            return Err(ModelError::ContextOverflow { wanted, context: dims.n_text_ctx });
-        }
-        if let Some(&token) = tokens.iter().find(|&&token| token as usize >= dims.n_vocab) {
-            return Err(ModelError::UnknownToken { token, vocab: dims.n_vocab });
-        }
-        if let Some(&position) = positions.iter().find(|&&position| position >= n) {
-            return Err(ModelError::shape("a position", position, format!("below the number of tokens per beam, {n}")));
-        }
-        Ok(())
     }
 
     pub(super) fn forward_watched(
@@ -110,19 +86,20 @@ impl Batch {
     ///
     /// # Errors
     /// As [`TokenModel::forward`]; all sessions are unchanged then.
-    pub fn forward(&mut self, model: &WhisperModel, feeds: &mut [Feed<'_, '_>]) -> Result<(), ModelError> {
+    pub fn forward(&mut self, model: &Model, feeds: &mut [Feed<'_, '_>]) -> Result<(), ModelError> {
         forward(model, feeds, &mut self.work, None)
     }
 }
 
 fn forward(
-    model: &WhisperModel,
+    model: &Model,
     feeds: &mut [Feed<'_, '_>],
     work: &mut Work,
     mut watch: Option<&mut Watch>,
 ) -> Result<(), ModelError> {
     for feed in feeds.iter() {
-        feed.session.check(feed.tokens, feed.positions)?;
+        let lineage = &feed.session.lineage;
+        check_feed(model.dims(), lineage.beams(), lineage.fed(), feed.tokens, feed.positions)?;
     }
     let (dims, weights, team) = (model.dims(), &model.weights.decoder, &model.team);
     let d = dims.d_model;
@@ -244,13 +221,7 @@ impl TokenModel for Session<'_> {
     }
 
     fn reorder(&mut self, source: &[usize]) -> Result<(), ModelError> {
-        let beams = self.lineage.beams();
-        if source.is_empty() {
-            return Err(ModelError::shape("the number of beams", 0, "at least 1"));
-        }
-        if let Some(beam) = source.iter().find(|&&beam| beam >= beams) {
-            return Err(ModelError::shape("a beam to continue", beam, format!("below {beams}")));
-        }
+        check_reorder(self.lineage.beams(), source)?;
         self.lineage.reorder(source);
         Ok(())
     }
@@ -269,7 +240,7 @@ fn norm(norm: &crate::weights::Norm, x: &[f32], out: &mut Vec<f32>) {
 }
 
 /// The audio's keys and values for every layer.
-pub(super) fn audio_layers(model: &WhisperModel, hidden: &[f32]) -> Vec<AudioLayer> {
+pub(super) fn audio_layers(model: &Model, hidden: &[f32]) -> Vec<AudioLayer> {
     let dims = model.dims();
     let frames = hidden.len() / dims.d_model;
     let mut space = Workspace::default();

@@ -1,0 +1,61 @@
+//! Devices of candle.
+
+pub(in crate::model) use candle_core::Device;
+use candle_core::DType;
+
+use crate::model::{ComputeType, DeviceName, PlaceError};
+
+/// Opens a device.
+///
+/// # Errors
+/// It isn't there, or what drives it isn't.
+pub(in crate::model) fn open(name: DeviceName) -> Result<Device, PlaceError> {
+    let opened = match name {
+        DeviceName::Cpu => Ok(Device::Cpu),
+        DeviceName::Cuda(number) => cuda(number),
+        DeviceName::Metal => Device::new_metal(0),
+    };
+    opened.map_err(|error| PlaceError::absent(name, reason(&error), &found()))
+}
+
+#[cfg(feature = "cuda")]
+fn cuda(number: usize) -> candle_core::Result<Device> {
+    // A stream of its own: candle's default one is another for each thread, and sessions move between threads.
+    let device = Device::new_cuda_with_stream(number)?;
+    if let Device::Cuda(cuda) = &device {
+        // SAFETY: tracking orders the work of several streams; tensors of this device are used on its one stream only.
+        unsafe { cuda.disable_event_tracking() };
+    }
+    Ok(device)
+}
+
+#[cfg(not(feature = "cuda"))]
+fn cuda(number: usize) -> candle_core::Result<Device> {
+    Device::new_cuda(number)
+}
+
+/// The accelerators of this machine, in words.
+fn found() -> String {
+    #[cfg(feature = "cuda")]
+    if let Ok(count @ 1..) = candle_core::cuda_backend::cudarc::driver::CudaContext::device_count() {
+        let names: Vec<String> = (0..count).map(|number| format!("\"cuda:{number}\"")).collect();
+        return format!("available are \"cpu\", {}", names.join(", "));
+    }
+    "available is \"cpu\"".to_owned()
+}
+
+/// candle's words for an error, without the backtrace that it may carry.
+pub(super) fn reason(error: &candle_core::Error) -> String {
+    let text = error.to_string();
+    text.lines().next().unwrap_or_default().to_owned()
+}
+
+/// Type of the weights and of what is computed from them.
+pub(super) fn dtype(compute_type: ComputeType) -> DType {
+    match compute_type {
+        ComputeType::Float16 => DType::F16,
+        ComputeType::BFloat16 => DType::BF16,
+        // Int8 is refused before it comes here.
+        ComputeType::Float32 | ComputeType::Int8 => DType::F32,
+    }
+}
