@@ -112,7 +112,10 @@ fn measure(name: &str, options: &LoadOptions) -> Result<(), Box<dyn Error>> {
         let audio = encode(&model, &mel, count)?;
         for beams in BEAMS {
             let step = step(&model, &audio, beams)?;
-            println!("  decode step, {count:2} windows of {beams} beams: {step:8.3} ms, {:8.3} ms per window", step / count as f64);
+            println!(
+                "  decode step, {count:2} windows of {beams} beams: {step:8.3} ms, {:8.3} ms per window",
+                step / count as f64
+            );
         }
     }
     Ok(())
@@ -125,6 +128,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let compute_type = ComputeType::find(argument(1), place)?;
     let options = LoadOptions { compute_type, place, ..LoadOptions::default() };
     let named = arguments.get(3..).unwrap_or_default();
-    let models = if named.is_empty() { vec!["large-v3".to_owned(), "large-v3-turbo".to_owned()] } else { named.to_vec() };
+    let models =
+        if named.is_empty() { vec!["large-v3".to_owned(), "large-v3-turbo".to_owned()] } else { named.to_vec() };
     models.iter().try_for_each(|model| measure(model, &options))
 }

@@ -265,7 +265,7 @@ fn within(segment: &longform::Segment, id: usize, seconds: f64) -> Segment {
         compression_ratio: segment.compression_ratio as f32,
         no_speech_prob: segment.no_speech_prob as f32,
         words,
-        speaker: None,
+        ..Segment::default()
     }
 }
 

@@ -102,7 +102,9 @@ fn a_gguf_file_is_the_model_it_was_made_of() {
         assert!(wanted.iter().zip(&got).all(|(wanted, got)| (wanted - got).abs() <= 0.05 * peak), "{prefix}");
         // Its vocabulary has to come from elsewhere, and the message says from where.
         let missing = Tokenizer::load(&dir, wanted.len() / 2, None).err().expect("there is none");
-        assert!(matches!(missing, TokenizerError::NoFiles { .. }) && missing.to_string().contains("whisper-vocabulary"));
+        assert!(
+            matches!(missing, TokenizerError::NoFiles { .. }) && missing.to_string().contains("whisper-vocabulary")
+        );
         fs::remove_dir_all(dir).unwrap();
     }
 }

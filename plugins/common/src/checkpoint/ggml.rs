@@ -105,9 +105,7 @@ impl<'a> Reader<'a> {
         shape.reverse(); // the file has the fastest one first
         let name = String::from_utf8_lossy(self.take(name_length)?).into_owned();
         let Some(dtype) = element_type(kind) else {
-            return Err(self.malformed(format!(
-                "tensor {name} is of the type {kind}; known are {KNOWN_TYPES}"
-            )));
+            return Err(self.malformed(format!("tensor {name} is of the type {kind}; known are {KNOWN_TYPES}")));
         };
         let elements = shape.iter().try_fold(1_usize, |product, &size| product.checked_mul(size));
         let Some(bytes) = elements.and_then(|elements| dtype.bytes(elements)) else {

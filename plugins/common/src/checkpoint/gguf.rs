@@ -49,7 +49,10 @@ pub(super) fn read(file: &Arc<MappedFile>, tensors: &mut Tensors) -> Result<(), 
     }
     let data = reader.at.next_multiple_of(alignment);
     for (name, mut entry) in described {
-        entry.offset = entry.offset.checked_add(data).ok_or_else(|| reader.malformed(format!("{name} has an impossible offset")))?;
+        entry.offset = entry
+            .offset
+            .checked_add(data)
+            .ok_or_else(|| reader.malformed(format!("{name} has an impossible offset")))?;
         tensors.insert(&name, entry, FORMAT)?;
     }
     Ok(())
@@ -77,7 +80,9 @@ impl<'a> Reader<'a> {
         };
         let elements = shape.iter().try_fold(1_usize, |product, &size| product.checked_mul(size));
         let Some(bytes) = elements.and_then(|elements| dtype.bytes(elements)) else {
-            return Err(self.malformed(format!("tensor {name} of shape {shape:?} has no whole number of {dtype} blocks")));
+            return Err(
+                self.malformed(format!("tensor {name} of shape {shape:?} has no whole number of {dtype} blocks"))
+            );
         };
         Ok((name, Entry { file: Arc::clone(self.file), dtype, shape, strides: None, offset, bytes }))
     }

@@ -132,10 +132,7 @@ fn four_bits(bytes: &[u8], i: usize) -> u8 {
 fn scale_and_min(bytes: &[u8], group: usize) -> (f32, f32) {
     let (scale, min) = match group {
         0..4 => (bytes[group] & 63, bytes[group + 4] & 63),
-        _ => (
-            bytes[group + 4] & 0xf | bytes[group - 4] >> 6 << 4,
-            bytes[group + 4] >> 4 | bytes[group] >> 6 << 4,
-        ),
+        _ => (bytes[group + 4] & 0xf | bytes[group - 4] >> 6 << 4, bytes[group + 4] >> 4 | bytes[group] >> 6 << 4),
     };
     (f32::from(scale), f32::from(min))
 }

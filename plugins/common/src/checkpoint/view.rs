@@ -139,10 +139,8 @@ impl<'a> TensorView<'a> {
             DType::I16 => self.convert(|b| f32::from(i16::from_le_bytes(b))),
             DType::I8 => self.convert(|b| f32::from(i8::from_le_bytes(b))),
             DType::U8 | DType::Bool => self.convert(|[b]| f32::from(b)),
-            DType::Q4_0 | DType::Q4_1 | DType::Q5_0 | DType::Q5_1 | DType::Q8_0 => {
-                blocks::dequantize(self.dtype, self.data)
-            }
             DType::I64 => return Err(self.unsuitable()),
+            _ => blocks::dequantize(self.dtype, self.data),
         })
     }
 

@@ -151,9 +151,7 @@ impl WhisperModel {
         let network = match opened {
             Opened::Native => Network::Native(native::Model::new(weights, team, options.compute_type)),
             #[cfg(feature = "candle")]
-            Opened::Candle(device) => {
-                Network::Candle(candle::Model::new(weights, team, device, options.compute_type)?)
-            }
+            Opened::Candle(device) => Network::Candle(candle::Model::new(weights, team, device, options.compute_type)?),
         };
         Ok(Self { network, alignment_heads, compute_type: options.compute_type, place: options.place, threads })
     }
@@ -349,6 +347,26 @@ pub struct Feed<'s, 'm> {
     pub logits: &'s mut Vec<f32>,
 }
 
+impl<'m> Feed<'_, 'm> {
+    fn native(&mut self) -> Result<decoder::Feed<'_, 'm>, ModelError> {
+        let Self { session, tokens, positions, logits } = self;
+        match &mut session.0 {
+            Run::Native(session) => Ok(decoder::Feed { session, tokens, positions, logits }),
+            #[cfg(feature = "candle")]
+            Run::Candle(_) => Err(ModelError::foreign()),
+        }
+    }
+
+    #[cfg(feature = "candle")]
+    fn candle(&mut self) -> Result<candle::Feed<'_, 'm>, ModelError> {
+        let Self { session, tokens, positions, logits } = self;
+        match &mut session.0 {
+            Run::Candle(session) => Ok(candle::Feed { session, tokens, positions, logits }),
+            Run::Native(_) => Err(ModelError::foreign()),
+        }
+    }
+}
+
 /// Steps of several sessions of one model at once: each weight is read once for all of them.
 #[derive(Debug, Default)]
 pub struct Batch {
@@ -363,26 +381,11 @@ impl Batch {
     pub fn forward(&mut self, model: &WhisperModel, feeds: &mut [Feed<'_, '_>]) -> Result<(), ModelError> {
         match &model.network {
             Network::Native(model) => {
-                let native = |feed: &'_ mut Feed<'_, '_>| -> Result<_, ModelError> {
-                    let Feed { session, tokens, positions, logits } = feed;
-                    match &mut session.0 {
-                        Run::Native(session) => Ok(decoder::Feed { session, tokens, positions, logits }),
-                        #[cfg(feature = "candle")]
-                        Run::Candle(_) => Err(ModelError::foreign()),
-                    }
-                };
-                self.native.forward(model, &mut feeds.iter_mut().map(native).collect::<Result<Vec<_>, _>>()?)
+                self.native.forward(model, &mut feeds.iter_mut().map(Feed::native).collect::<Result<Vec<_>, _>>()?)
             }
             #[cfg(feature = "candle")]
             Network::Candle(model) => {
-                let candle = |feed: &'_ mut Feed<'_, '_>| -> Result<_, ModelError> {
-                    let Feed { session, tokens, positions, logits } = feed;
-                    match &mut session.0 {
-                        Run::Candle(session) => Ok(candle::Feed { session, tokens, positions, logits }),
-                        Run::Native(_) => Err(ModelError::foreign()),
-                    }
-                };
-                model.forward(&mut feeds.iter_mut().map(candle).collect::<Result<Vec<_>, _>>()?)
+                model.forward(&mut feeds.iter_mut().map(Feed::candle).collect::<Result<Vec<_>, _>>()?)
             }
         }
     }

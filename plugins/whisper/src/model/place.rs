@@ -163,7 +163,9 @@ impl Place {
             | (Self::Candle(DeviceName::Cuda(_) | DeviceName::Metal), ComputeType::Float16 | ComputeType::BFloat16) => {
                 return Ok(());
             }
-            (Self::Native, _) => "device \"cpu\" computes in \"float32\" or \"int8\"; half precisions are for \"cuda\" and \"metal\"",
+            (Self::Native, _) => {
+                "device \"cpu\" computes in \"float32\" or \"int8\"; half precisions are for \"cuda\" and \"metal\""
+            }
             (Self::Candle(DeviceName::Cpu), _) => "backend \"candle\" computes in \"float32\" on the cpu",
             (Self::Candle(_), _) => {
                 "\"int8\" is for device \"cpu\" with backend \"native\"; accelerators compute in \"float16\", \"bfloat16\" or \"float32\""
@@ -268,7 +270,9 @@ mod tests {
         assert_eq!(ComputeType::find(None, gpu), Ok(ComputeType::Float16));
         assert_eq!(ComputeType::find(Some("bfloat16"), gpu), Ok(ComputeType::BFloat16));
         assert_eq!(ComputeType::find(Some("int8_float32"), Place::Native), Ok(ComputeType::Int8));
-        for (name, place) in [("float16", Place::Native), ("int8", gpu), ("int8", cpu), ("bfloat16", cpu), ("int4", gpu)] {
+        for (name, place) in
+            [("float16", Place::Native), ("int8", gpu), ("int8", cpu), ("bfloat16", cpu), ("int4", gpu)]
+        {
             let error = ComputeType::find(Some(name), place).expect_err("it is refused");
             assert!(error.field == "compute_type" && error.message.contains(name), "{error}");
         }

@@ -1,6 +1,6 @@
 //! Tokens and audio to next-token logits.
 
-use candle_core::{D, DType, Result, Tensor};
+use candle_core::{DType, Result, Tensor};
 
 use super::encoder::keys_and_values;
 use super::layers::{Heads, Linear, Norm, Perceptron, Target, mix};
@@ -13,6 +13,8 @@ use crate::weights;
 pub(super) struct Decoder {
     target: Target,
     heads: Heads,
+    /// Numbers of the keys and values of a row's heads, `[2, 1, heads, 1]`.
+    sides: Tensor,
     /// `[n_vocab, d_model]`; also the output projection. Not bfloat16: logits need the digits more than the range.
     embedding: Tensor,
     /// `[n_text_ctx, d_model]`
@@ -78,6 +80,7 @@ impl Decoder {
         Ok(Self {
             target: target.clone(),
             heads,
+            sides: Tensor::arange(0, 2 * heads.count as u32, &target.device)?.reshape((2, 1, heads.count, 1))?,
             embedding: precise.whole(&weights.embedding)?,
             positions: target.tensor(&weights.positions, &[weights.positions.len() / d, d])?,
             blocks: blocks.collect::<Result<_>>()?,
@@ -106,19 +109,16 @@ impl Decoder {
     /// The tables of a group, from the rows that each of its beams consists of, those of this step included.
     pub(super) fn history(&self, group: &Group, beams: &[Vec<u32>]) -> Result<History> {
         let (longest, n) = (group.longest, group.n);
+        // A row is the keys of all heads, then their values.
+        let per_row = 2 * self.heads.count as u32;
         let mut table = Vec::with_capacity(beams.len() * longest);
         for rows in beams {
-            table.extend_from_slice(rows);
+            table.extend(rows.iter().map(|row| row * per_row));
             // Any row will do, the mask hides it.
-            table.resize(table.len() + longest - rows.len(), rows[0]);
+            table.resize(table.len() + longest - rows.len(), rows[0] * per_row);
         }
-        let device = &self.target.device;
-        let rows = Tensor::from_vec(table, (1, beams.len(), 1, longest), device)?;
-        let heads = self.heads.count as u32;
-        let sides: Vec<u32> = (0..2 * heads).collect(); // a row is the keys of all heads, then their values
-        let sides = Tensor::from_vec(sides, (2, 1, self.heads.count, 1), device)?;
-        let per_row = Tensor::new(2 * heads, device)?;
-        let places = rows.broadcast_mul(&per_row)?.broadcast_add(&sides)?.flatten_all()?;
+        let rows = Tensor::from_vec(table, (1, beams.len(), 1, longest), &self.target.device)?;
+        let places = rows.broadcast_add(&self.sides)?.flatten_all()?;
 
         let sees_all = n == 1 && beams.iter().all(|rows| rows.len() == longest);
         let mask = match sees_all {

@@ -1,7 +1,7 @@
 //! Devices of candle.
 
-pub(in crate::model) use candle_core::Device;
 use candle_core::DType;
+pub(in crate::model) use candle_core::Device;
 
 use crate::model::{ComputeType, DeviceName, PlaceError};
 
@@ -10,12 +10,16 @@ use crate::model::{ComputeType, DeviceName, PlaceError};
 /// # Errors
 /// It isn't there, or what drives it isn't.
 pub(in crate::model) fn open(name: DeviceName) -> Result<Device, PlaceError> {
+    #[cfg(all(feature = "cuda", unix))]
+    if let DeviceName::Cuda(_) = name {
+        super::cuda::load().map_err(|error| PlaceError::absent(name, error, "available is \"cpu\""))?;
+    }
     let opened = match name {
         DeviceName::Cpu => Ok(Device::Cpu),
         DeviceName::Cuda(number) => cuda(number),
         DeviceName::Metal => Device::new_metal(0),
     };
-    opened.map_err(|error| PlaceError::absent(name, reason(&error), &found()))
+    opened.map_err(|error| PlaceError::absent(name, reason(&error), &found(name)))
 }
 
 #[cfg(feature = "cuda")]
@@ -34,10 +38,12 @@ fn cuda(number: usize) -> candle_core::Result<Device> {
     Device::new_cuda(number)
 }
 
-/// The accelerators of this machine, in words.
-fn found() -> String {
+/// What there is beside the device that failed, in words.
+fn found(_failed: DeviceName) -> String {
     #[cfg(feature = "cuda")]
-    if let Ok(count @ 1..) = candle_core::cuda_backend::cudarc::driver::CudaContext::device_count() {
+    if let DeviceName::Cuda(_) = _failed
+        && let Ok(count @ 1..) = candle_core::cuda_backend::cudarc::driver::CudaContext::device_count()
+    {
         let names: Vec<String> = (0..count).map(|number| format!("\"cuda:{number}\"")).collect();
         return format!("available are \"cpu\", {}", names.join(", "));
     }

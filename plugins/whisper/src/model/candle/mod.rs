@@ -3,6 +3,8 @@
 //! A step of any number of sessions is one pass: see [`plan`] for how their tokens are laid out, and [`rows`] for where keys and values
 //! are. The host waits for the device once per step, for the logits.
 
+#[cfg(all(feature = "cuda", unix))]
+mod cuda;
 mod decoder;
 mod device;
 mod encoder;
@@ -141,11 +143,8 @@ impl Model {
         let mut audio = Vec::with_capacity(mels.len());
         for equal in mels.chunk_by(|one, other| one.len() == other.len()) {
             for batch in equal.chunks(ENCODER_BATCH) {
-                let shape = (batch.len(), self.dims.n_mels, batch[0].len() / self.dims.n_mels);
-                let hidden = self.team.run(|| {
-                    let mel = self.target.tensor(&batch.concat(), &[batch.concat().len()])?.reshape(shape)?;
-                    self.encoder.forward(&mel)
-                })?;
+                let shape = [batch.len(), self.dims.n_mels, batch[0].len() / self.dims.n_mels];
+                let hidden = self.team.run(|| self.encoder.forward(&self.target.tensor(&batch.concat(), &shape)?))?;
                 audio.extend(self.hear(&hidden)?);
             }
         }
@@ -216,21 +215,26 @@ impl Model {
         one.reorder(&[0; WARM_UP_BEAMS])?;
         one.forward(&[0; WARM_UP_BEAMS], &[0], &mut logits)?;
         // Beside another window: a prompt, then steps of beams of two lengths.
-        let mut others = Vec::new();
-        let (tokens, beams) = ([0; 4], [0; WARM_UP_BEAMS]);
-        let mut both = |tokens: &[u32], one: &mut Session<'_>, other: &mut Session<'_>| {
-            let mut feeds = [
-                Feed { session: one, tokens: &beams, positions: &[0], logits: &mut logits },
-                Feed { session: other, tokens, positions: &[0], logits: &mut others },
-            ];
-            self.forward(&mut feeds)
-        };
-        both(&tokens, &mut one, &mut other)?;
+        self.side_by_side(&mut one, &mut other, &[0; 4])?;
         other.reorder(&[0; WARM_UP_BEAMS])?;
-        both(&beams, &mut one, &mut other)?;
+        self.side_by_side(&mut one, &mut other, &[0; WARM_UP_BEAMS])?;
         // Word timestamps.
         self.cross_attention(first, &[0; 8], heads)?;
         Ok(())
+    }
+
+    /// A step of a session with the warm-up's beams, and another one that is fed `tokens`.
+    fn side_by_side<'m>(
+        &self,
+        one: &mut Session<'m>,
+        other: &mut Session<'m>,
+        tokens: &[u32],
+    ) -> std::result::Result<(), ModelError> {
+        let (mut logits, mut others) = (Vec::new(), Vec::new());
+        self.forward(&mut [
+            Feed { session: one, tokens: &[0; WARM_UP_BEAMS], positions: &[0], logits: &mut logits },
+            Feed { session: other, tokens, positions: &[0], logits: &mut others },
+        ])
     }
 }
 

@@ -90,7 +90,9 @@ impl Plan {
                 }),
             }
             let fits = |run: &&mut Run| {
-                run.rows.len() == run.slots.len() * share.rows() && run.slots.end == share.slot && run.frames == share.frames
+                run.rows.len() == run.slots.len() * share.rows()
+                    && run.slots.end == share.slot
+                    && run.frames == share.frames
             };
             match plan.runs.last_mut().filter(fits) {
                 Some(run) => {

@@ -1,6 +1,9 @@
 //! The same network on both backends, on small random weights: what one computes, the other does.
 
-use super::super::{AudioFeatures, Batch, ComputeType, DeviceName, Feed, LoadOptions, ModelError, Place, TokenModel as _, WhisperModel};
+use crate::model::{
+    AudioFeatures, Batch, ComputeType, DeviceName, Feed, LoadOptions, ModelError, Network, Place, Session,
+    TokenModel as _, WhisperModel,
+};
 use crate::weights::{Dims, random};
 
 /// Differences that the order of additions makes.
@@ -51,37 +54,40 @@ fn windows_encoded_together_are_those_encoded_alone() {
     }
 }
 
-/// Logits of a batch that lives: sessions of two lengths of audio come, are widened, reordered, and go.
+/// Logits of one step of some sessions.
+fn step<'m>(
+    model: &WhisperModel,
+    sessions: Vec<&mut Session<'m>>,
+    tokens: &[&[u32]],
+    positions: &[&[usize]],
+) -> Vec<Vec<f32>> {
+    let mut logits = vec![Vec::new(); tokens.len()];
+    let parts = sessions.into_iter().zip(tokens).zip(positions).zip(&mut logits);
+    let mut feeds: Vec<Feed<'_, 'm>> =
+        parts.map(|(((session, tokens), positions), logits)| Feed { session, tokens, positions, logits }).collect();
+    Batch::default().forward(model, &mut feeds).unwrap();
+    drop(feeds);
+    logits
+}
+
+/// Logits of a batch that lives: sessions with two lengths of audio come, are widened, reordered, and go.
 fn story(model: &WhisperModel) -> Vec<Vec<f32>> {
     let mels = [mel(1, 40), mel(2, 40), mel(3, 12)];
     let mels: Vec<&[f32]> = mels.iter().map(Vec::as_slice).collect();
     let audio: Vec<AudioFeatures> = model.encode_all(&mels).unwrap();
-    let mut found = Vec::new();
-    let mut batch = Batch::default();
-    let mut sessions: Vec<_> = audio.iter().map(|audio| model.session(audio)).collect();
-    let mut step = |sessions: Vec<&mut super::super::Session<'_>>, tokens: &[&[u32]], positions: &[&[usize]]| {
-        let mut logits = vec![Vec::new(); tokens.len()];
-        let mut feeds: Vec<Feed<'_, '_>> = sessions
-            .into_iter()
-            .zip(tokens)
-            .zip(positions)
-            .zip(&mut logits)
-            .map(|(((session, tokens), positions), logits)| Feed { session, tokens, positions, logits })
-            .collect();
-        batch.forward(model, &mut feeds).unwrap();
-        drop(feeds);
-        found.extend(logits);
-    };
-    let [one, two, three] = &mut sessions[..] else { panic!("three sessions") };
-    step(vec![&mut *one, &mut *two], &[&[1, 2, 3], &[4, 5, 6]], &[&[0, 2], &[2]]);
+    let [mut one, mut two, mut three] = [&audio[0], &audio[1], &audio[2]].map(|audio| model.session(audio));
+    let mut found = step(model, vec![&mut one, &mut two], &[&[1, 2, 3], &[4, 5, 6]], &[&[0, 2], &[2]]);
     two.reorder(&[0, 0]).unwrap();
-    step(vec![&mut *three, &mut *one, &mut *two], &[&[7, 8, 9, 10, 11], &[12], &[13, 14]], &[&[4], &[0], &[0]]);
+    let tokens: [&[u32]; 3] = [&[7, 8, 9, 10, 11], &[12], &[13, 14]];
+    found.extend(step(model, vec![&mut three, &mut one, &mut two], &tokens, &[&[4], &[0], &[0]]));
     two.reorder(&[1, 0]).unwrap();
     one.reorder(&[0, 0, 0]).unwrap();
-    step(vec![&mut *one, &mut *two, &mut *three], &[&[15, 16, 17], &[18, 19], &[20]], &[&[0], &[0], &[]]);
+    let tokens: [&[u32]; 3] = [&[15, 16, 17], &[18, 19], &[20]];
+    found.extend(step(model, vec![&mut one, &mut two, &mut three], &tokens, &[&[0], &[0], &[]]));
     two.reorder(&[1]).unwrap();
-    step(vec![&mut *two, &mut *one], &[&[21, 22], &[1, 2, 3, 4, 5, 6]], &[&[0, 1], &[1]]);
-    step(vec![&mut *one], &[&[7, 8, 9]], &[&[0]]);
+    drop(three);
+    found.extend(step(model, vec![&mut two, &mut one], &[&[21, 22], &[1, 2, 3, 4, 5, 6]], &[&[0, 1], &[1]]));
+    found.extend(step(model, vec![&mut one], &[&[7, 8, 9]], &[&[0]]));
     found
 }
 
@@ -109,7 +115,7 @@ fn watched_heads_look_where_they_do_on_the_other_backend() {
 fn rows_and_windows_are_given_back() {
     let model = model(Place::Candle(DeviceName::Cpu));
     model.warm_up().unwrap();
-    let super::super::Network::Candle(network) = &model.network else { panic!("it is candle's") };
+    let Network::Candle(network) = &model.network else { panic!("it is candle's") };
     let sizes = || {
         let pools = network.pools();
         (pools.rows.layer(0).dim(0).unwrap(), pools.audio.layer(0).dim(0).unwrap())
