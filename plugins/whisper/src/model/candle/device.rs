@@ -12,7 +12,7 @@ use crate::model::{ComputeType, DeviceName, PlaceError};
 pub(in crate::model) fn open(name: DeviceName) -> Result<Device, PlaceError> {
     #[cfg(all(feature = "cuda", unix))]
     if let DeviceName::Cuda(_) = name {
-        super::cuda::load().map_err(|error| PlaceError::absent(name, error, "available is \"cpu\""))?;
+        super::cuda::load().map_err(|error| PlaceError::absent(name, error, PROCESSOR))?;
     }
     let opened = match name {
         DeviceName::Cpu => Ok(Device::Cpu),
@@ -38,17 +38,25 @@ fn cuda(number: usize) -> candle_core::Result<Device> {
     Device::new_cuda(number)
 }
 
-/// What there is beside the device that failed, in words.
-fn found(_failed: DeviceName) -> String {
-    #[cfg(feature = "cuda")]
-    if let DeviceName::Cuda(_) = _failed
-        && let Ok(count @ 1..) = candle_core::cuda_backend::cudarc::driver::CudaContext::device_count()
-    {
-        let names: Vec<String> = (0..count).map(|number| format!("\"cuda:{number}\"")).collect();
-        return format!("available are \"cpu\", {}", names.join(", "));
+/// What there is beside a device that can't be used, in words.
+#[cfg(feature = "cuda")]
+fn found(name: DeviceName) -> String {
+    use candle_core::cuda_backend::cudarc::driver::CudaContext;
+    match (name, CudaContext::device_count()) {
+        (DeviceName::Cuda(_), Ok(count @ 1..)) => {
+            format!("available are \"cpu\" and \"cuda:0\" to \"cuda:{}\"", count - 1)
+        }
+        _ => PROCESSOR.to_owned(),
     }
-    "available is \"cpu\"".to_owned()
 }
+
+#[cfg(not(feature = "cuda"))]
+fn found(_: DeviceName) -> String {
+    PROCESSOR.to_owned()
+}
+
+/// What is always there.
+const PROCESSOR: &str = "available is \"cpu\"";
 
 /// candle's words for an error, without the backtrace that it may carry.
 pub(super) fn reason(error: &candle_core::Error) -> String {
