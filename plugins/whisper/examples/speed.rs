@@ -75,9 +75,10 @@ fn step(model: &WhisperModel, audio: &[AudioFeatures], beams: usize) -> Result<f
     let mut logits = vec![Vec::new(); sessions.len()];
     let mut batch = Batch::default();
     let mut feed = |sessions: &mut [Session<'_>], tokens: &[u32], position: usize| {
+        let positions = &[position];
         let feeds = sessions.iter_mut().zip(&mut logits);
         let mut feeds: Vec<Feed<'_, '_>> =
-            feeds.map(|(session, logits)| Feed { session, tokens, positions: &[position], logits }).collect();
+            feeds.map(|(session, logits)| Feed { session, tokens, positions, logits }).collect();
         batch.forward(model, &mut feeds)
     };
     feed(&mut sessions, &[1; PREFIX], PREFIX - 1)?;
