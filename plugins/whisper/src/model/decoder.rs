@@ -9,7 +9,7 @@ use crate::kernels;
 
 /// A decoding run over one window; see [`TokenModel`].
 #[derive(Debug)]
-pub struct Session<'m> {
+pub(super) struct Session<'m> {
     model: &'m Model,
     audio: &'m Audio,
     lineage: Lineage,
@@ -64,20 +64,20 @@ impl<'m> Session<'m> {
 
 /// What one session is fed in a step of a [`Batch`]; see [`TokenModel::forward`].
 #[derive(Debug)]
-pub struct Feed<'s, 'm> {
+pub(super) struct Feed<'s, 'm> {
     /// The session.
-    pub session: &'s mut Session<'m>,
+    pub(super) session: &'s mut Session<'m>,
     /// `[beams, n]`
-    pub tokens: &'s [u32],
+    pub(super) tokens: &'s [u32],
     /// Indices into the `n` tokens.
-    pub positions: &'s [usize],
+    pub(super) positions: &'s [usize],
     /// `[beams, positions, vocabulary]`, overwritten.
-    pub logits: &'s mut Vec<f32>,
+    pub(super) logits: &'s mut Vec<f32>,
 }
 
 /// Steps of several sessions of one model at once: each weight is read once for all of them.
 #[derive(Debug, Default)]
-pub struct Batch {
+pub(super) struct Batch {
     work: Work,
 }
 
@@ -86,7 +86,7 @@ impl Batch {
     ///
     /// # Errors
     /// As [`TokenModel::forward`]; all sessions are unchanged then.
-    pub fn forward(&mut self, model: &Model, feeds: &mut [Feed<'_, '_>]) -> Result<(), ModelError> {
+    pub(super) fn forward(&mut self, model: &Model, feeds: &mut [Feed<'_, '_>]) -> Result<(), ModelError> {
         forward(model, feeds, &mut self.work, None)
     }
 }

@@ -64,9 +64,9 @@ pub struct WhisperModel {
 
 #[derive(Debug)]
 enum Network {
-    Native(native::Model),
+    Native(Box<native::Model>),
     #[cfg(feature = "candle")]
-    Candle(candle::Model),
+    Candle(Box<candle::Model>),
 }
 
 /// What a network is about to be loaded onto.
@@ -145,13 +145,19 @@ impl WhisperModel {
     }
 
     fn on(opened: Opened, mut weights: Weights, options: &LoadOptions) -> Result<Self, LoadError> {
-        let team = Team::new(options.threads);
+        let team = Team::new(match options.place.device() {
+            DeviceName::Cpu => options.threads,
+            // The caller's thread tells an accelerator what to do.
+            DeviceName::Cuda(_) | DeviceName::Metal => 1,
+        });
         let threads = team.threads();
         let alignment_heads = std::mem::take(&mut weights.alignment_heads);
         let network = match opened {
-            Opened::Native => Network::Native(native::Model::new(weights, team, options.compute_type)),
+            Opened::Native => Network::Native(Box::new(native::Model::new(weights, team, options.compute_type))),
             #[cfg(feature = "candle")]
-            Opened::Candle(device) => Network::Candle(candle::Model::new(weights, team, device, options.compute_type)?),
+            Opened::Candle(device) => {
+                Network::Candle(Box::new(candle::Model::new(weights, team, device, options.compute_type)?))
+            }
         };
         Ok(Self { network, alignment_heads, compute_type: options.compute_type, place: options.place, threads })
     }
@@ -251,7 +257,9 @@ impl WhisperModel {
     /// `audio` was made by a model on another backend.
     pub fn session<'m>(&'m self, audio: &'m AudioFeatures) -> Session<'m> {
         match (&self.network, &audio.0) {
-            (Network::Native(model), Audio::Native(audio)) => Session(Run::Native(decoder::Session::new(model, audio))),
+            (Network::Native(model), Audio::Native(audio)) => {
+                Session(Run::Native(Box::new(decoder::Session::new(model, audio))))
+            }
             #[cfg(feature = "candle")]
             (Network::Candle(model), Audio::Candle(audio)) => Session(Run::Candle(candle::Session::new(model, audio))),
             #[cfg(feature = "candle")]
@@ -285,7 +293,7 @@ pub struct Session<'m>(Run<'m>);
 
 #[derive(Debug)]
 enum Run<'m> {
-    Native(decoder::Session<'m>),
+    Native(Box<decoder::Session<'m>>),
     #[cfg(feature = "candle")]
     Candle(candle::Session<'m>),
 }
@@ -293,7 +301,7 @@ enum Run<'m> {
 impl<'m> Session<'m> {
     fn run(&self) -> &(dyn TokenModel + 'm) {
         match &self.0 {
-            Run::Native(session) => session,
+            Run::Native(session) => &**session,
             #[cfg(feature = "candle")]
             Run::Candle(session) => session,
         }
@@ -301,7 +309,7 @@ impl<'m> Session<'m> {
 
     fn run_mut(&mut self) -> &mut (dyn TokenModel + 'm) {
         match &mut self.0 {
-            Run::Native(session) => session,
+            Run::Native(session) => &mut **session,
             #[cfg(feature = "candle")]
             Run::Candle(session) => session,
         }
