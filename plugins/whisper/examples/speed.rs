@@ -7,6 +7,7 @@
 #![allow(clippy::print_stdout, reason = "that is what it is for")]
 
 use std::error::Error;
+use std::sync::Arc;
 use std::time::Instant;
 
 use syrinx_plugin_whisper::model::{
@@ -61,7 +62,7 @@ fn median(times: usize, mut work: impl FnMut() -> Result<(), ModelError>) -> Res
 }
 
 /// Features of so many windows; the last number of each has been fetched, so that the device is done.
-fn encode(model: &WhisperModel, mel: &[f32], count: usize) -> Result<Vec<AudioFeatures>, ModelError> {
+fn encode(model: &WhisperModel, mel: &[f32], count: usize) -> Result<Vec<Arc<AudioFeatures>>, ModelError> {
     let audio = model.encode_all(&vec![mel; count])?;
     if let Some(last) = audio.last() {
         last.hidden()?;
@@ -70,14 +71,14 @@ fn encode(model: &WhisperModel, mel: &[f32], count: usize) -> Result<Vec<AudioFe
 }
 
 /// Milliseconds of a step of sessions with so many beams each.
-fn step(model: &WhisperModel, audio: &[AudioFeatures], beams: usize) -> Result<f64, ModelError> {
-    let mut sessions: Vec<Session<'_>> = audio.iter().map(|audio| model.session(audio)).collect();
+fn step(model: &WhisperModel, audio: &[Arc<AudioFeatures>], beams: usize) -> Result<f64, ModelError> {
+    let mut sessions: Vec<Session> = audio.iter().map(|audio| model.session(audio)).collect();
     let mut logits = vec![Vec::new(); sessions.len()];
     let mut batch = Batch::default();
-    let mut feed = |sessions: &mut [Session<'_>], tokens: &[u32], position: usize| {
+    let mut feed = |sessions: &mut [Session], tokens: &[u32], position: usize| {
         let positions = &[position];
         let feeds = sessions.iter_mut().zip(&mut logits);
-        let mut feeds: Vec<Feed<'_, '_>> =
+        let mut feeds: Vec<Feed<'_>> =
             feeds.map(|(session, logits)| Feed { session, tokens, positions, logits }).collect();
         batch.forward(model, &mut feeds)
     };

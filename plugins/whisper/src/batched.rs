@@ -3,6 +3,8 @@
 //! Source: SYSTRAN/faster-whisper `faster_whisper/transcribe.py: BatchedInferencePipeline`. Unlike there, timestamps are on by default,
 //! implausible pieces are decoded again at higher temperatures, and nothing that was decoded is lost.
 
+use std::sync::Arc;
+
 use crate::fallback;
 use crate::frontend::{HOP_LENGTH, WINDOW_FRAMES};
 use crate::longform::{Listener, LongformOptions, Segment, Transcript, clear_void};
@@ -65,7 +67,7 @@ fn encode(
     samples: &[f32],
     batch: &[&Joined],
     listener: &dyn Listener,
-) -> Result<(Vec<AudioFeatures>, Vec<usize>), RecognizeError> {
+) -> Result<(Vec<Arc<AudioFeatures>>, Vec<usize>), RecognizeError> {
     let mut audio = Vec::with_capacity(batch.len());
     let mut all_frames = Vec::with_capacity(batch.len());
     for piece in batch {
@@ -93,7 +95,7 @@ impl Pieces<'_> {
     /// The batch at the first temperature.
     fn first_results(
         &self,
-        audio: &[AudioFeatures],
+        audio: &[Arc<AudioFeatures>],
         uniform: &mut dyn Uniform,
         listener: &dyn Listener,
     ) -> Result<Vec<WindowResult>, DecodeError> {

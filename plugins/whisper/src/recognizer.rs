@@ -142,12 +142,12 @@ struct FileDecoder<'a> {
     /// Languages that detection chooses from; none: all.
     candidates: &'a [&'a str],
     uniform: &'a mut dyn Uniform,
-    encoded: Option<(Window, AudioFeatures)>,
+    encoded: Option<(Window, Arc<AudioFeatures>)>,
 }
 
 /// The encoded window, from the memory of the last one if it is the same.
 fn encoded<'m>(
-    last: &'m mut Option<(Window, AudioFeatures)>,
+    last: &'m mut Option<(Window, Arc<AudioFeatures>)>,
     recognizer: &Recognizer,
     file: &Features<'_>,
     window: Window,

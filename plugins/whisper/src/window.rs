@@ -2,6 +2,8 @@
 //!
 //! Source: openai/whisper `whisper/decoding.py: DecodingTask`.
 
+use std::sync::Arc;
+
 use thiserror::Error;
 
 use crate::filters::{FilterOptions, Filters, Suppress};
@@ -224,18 +226,18 @@ pub fn decode(
 pub fn decode_all(
     model: &WhisperModel,
     tokenizer: &Tokenizer,
-    audio: &[AudioFeatures],
+    audio: &[Arc<AudioFeatures>],
     options: &WindowOptions,
     uniform: &mut dyn Uniform,
     is_stopped: &dyn Fn() -> bool,
 ) -> Result<Vec<WindowResult>, DecodeError> {
-    struct Running<'m, 't> {
-        session: Session<'m>,
+    struct Running<'t> {
+        session: Session,
         decoding: Decoding<'t>,
         logits: Vec<f32>,
         is_done: bool,
     }
-    let mut windows: Vec<Running<'_, '_>> = audio
+    let mut windows: Vec<Running<'_>> = audio
         .iter()
         .map(|audio| Running {
             session: model.session(audio),
@@ -246,7 +248,7 @@ pub fn decode_all(
         .collect();
     let mut batch = Batch::default();
     loop {
-        let mut feeds: Vec<Feed<'_, '_>> = windows
+        let mut feeds: Vec<Feed<'_>> = windows
             .iter_mut()
             .filter(|window| !window.is_done)
             .map(|window| Feed {

@@ -1,6 +1,7 @@
 //! Windows that are decoded side by side against the same windows one by one, on a small model of random weights.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use syrinx_plugin_whisper::frontend::{MelExtractor, WINDOW_SAMPLES};
 #[cfg(feature = "candle")]
@@ -25,7 +26,7 @@ fn load(place: Place, compute_type: ComputeType) -> Model {
 }
 
 /// Windows of noise, each of another loudness and length.
-fn audio(model: &Model, count: usize) -> Vec<AudioFeatures> {
+fn audio(model: &Model, count: usize) -> Vec<Arc<AudioFeatures>> {
     use syrinx_plugin_whisper::search::Uniform;
     let extractor = MelExtractor::new(model.network.dims().n_mels);
     let windows = (1..=count).map(|number| {

@@ -1,5 +1,7 @@
 //! Tokens and audio features to next-token logits, with everything computed before kept.
 
+use std::sync::Arc;
+
 use super::attention::{self, Heads, Watched};
 use super::cache::{AudioLayer, Lineage, SelfLayer};
 use super::linear::{Into, Workspace, linear, project};
@@ -9,9 +11,9 @@ use crate::kernels;
 
 /// A decoding run over one window; see [`TokenModel`].
 #[derive(Debug)]
-pub(super) struct Session<'m> {
-    model: &'m Model,
-    audio: &'m Audio,
+pub(super) struct Session {
+    model: Arc<Model>,
+    audio: Arc<Audio>,
     lineage: Lineage,
     layers: Vec<SelfLayer>,
     work: Work,
@@ -40,11 +42,12 @@ pub(super) struct Watch {
     pub(super) scores: Vec<Vec<f32>>,
 }
 
-impl<'m> Session<'m> {
-    pub(super) fn new(model: &'m Model, audio: &'m Audio) -> Self {
+impl Session {
+    pub(super) fn new(model: Arc<Model>, audio: Arc<Audio>) -> Self {
         let dims = model.dims();
+        let context = dims.n_text_ctx;
         let layers = (0..dims.decoder_layers).map(|_| SelfLayer::new(dims.d_model)).collect();
-        Self { model, audio, lineage: Lineage::new(dims.n_text_ctx), layers, work: Work::default() }
+        Self { model, audio, lineage: Lineage::new(context), layers, work: Work::default() }
     }
 
     pub(super) fn forward_watched(
@@ -54,9 +57,9 @@ impl<'m> Session<'m> {
         logits: &mut Vec<f32>,
         watch: Option<&mut Watch>,
     ) -> Result<(), ModelError> {
-        let model = self.model;
+        let model = Arc::clone(&self.model);
         let mut work = std::mem::take(&mut self.work);
-        let done = forward(model, &mut [Feed { session: self, tokens, positions, logits }], &mut work, watch);
+        let done = forward(&model, &mut [Feed { session: self, tokens, positions, logits }], &mut work, watch);
         self.work = work;
         done
     }
@@ -64,9 +67,9 @@ impl<'m> Session<'m> {
 
 /// What one session is fed in a step of a [`Batch`]; see [`TokenModel::forward`].
 #[derive(Debug)]
-pub(super) struct Feed<'s, 'm> {
+pub(super) struct Feed<'s> {
     /// The session.
-    pub(super) session: &'s mut Session<'m>,
+    pub(super) session: &'s mut Session,
     /// `[beams, n]`
     pub(super) tokens: &'s [u32],
     /// Indices into the `n` tokens.
@@ -86,20 +89,19 @@ impl Batch {
     ///
     /// # Errors
     /// As [`TokenModel::forward`]; all sessions are unchanged then.
-    pub(super) fn forward(&mut self, model: &Model, feeds: &mut [Feed<'_, '_>]) -> Result<(), ModelError> {
+    pub(super) fn forward(&mut self, model: &Model, feeds: &mut [Feed<'_>]) -> Result<(), ModelError> {
         forward(model, feeds, &mut self.work, None)
     }
 }
 
 fn forward(
     model: &Model,
-    feeds: &mut [Feed<'_, '_>],
+    feeds: &mut [Feed<'_>],
     work: &mut Work,
     mut watch: Option<&mut Watch>,
 ) -> Result<(), ModelError> {
     for feed in feeds.iter() {
-        let lineage = &feed.session.lineage;
-        check_feed(model.dims(), lineage.beams(), lineage.fed(), feed.tokens, feed.positions)?;
+        check_feed(feed.session, feed.tokens, feed.positions)?;
     }
     let (dims, weights, team) = (model.dims(), &model.weights.decoder, &model.team);
     let d = dims.d_model;
@@ -199,7 +201,7 @@ fn forward(
     Ok(())
 }
 
-impl TokenModel for Session<'_> {
+impl TokenModel for Session {
     fn vocab_size(&self) -> usize {
         self.model.dims().n_vocab
     }

@@ -22,6 +22,7 @@ mod team;
 
 use std::borrow::Cow;
 use std::path::Path;
+use std::sync::Arc;
 
 pub use place::{ComputeType, DeviceName, Place, PlaceError};
 pub use session::{ModelError, TokenModel};
@@ -64,9 +65,9 @@ pub struct WhisperModel {
 
 #[derive(Debug)]
 enum Network {
-    Native(Box<native::Model>),
+    Native(Arc<native::Model>),
     #[cfg(feature = "candle")]
-    Candle(Box<candle::Model>),
+    Candle(Arc<candle::Model>),
 }
 
 /// What a network is about to be loaded onto.
@@ -95,12 +96,21 @@ pub struct AudioFeatures(Audio);
 
 #[derive(Debug)]
 enum Audio {
-    Native(native::Audio),
+    Native(Arc<native::Audio>),
     #[cfg(feature = "candle")]
-    Candle(candle::Audio),
+    Candle(Arc<candle::Audio>),
 }
 
 impl AudioFeatures {
+    fn native(audio: native::Audio) -> Arc<Self> {
+        Arc::new(Self(Audio::Native(Arc::new(audio))))
+    }
+
+    #[cfg(feature = "candle")]
+    fn candle(audio: candle::Audio) -> Arc<Self> {
+        Arc::new(Self(Audio::Candle(Arc::new(audio))))
+    }
+
     /// The encoder's output, `[frames, d_model]`.
     ///
     /// # Errors
@@ -153,10 +163,10 @@ impl WhisperModel {
         let threads = team.threads();
         let alignment_heads = std::mem::take(&mut weights.alignment_heads);
         let network = match opened {
-            Opened::Native => Network::Native(Box::new(native::Model::new(weights, team, options.compute_type))),
+            Opened::Native => Network::Native(Arc::new(native::Model::new(weights, team, options.compute_type))),
             #[cfg(feature = "candle")]
             Opened::Candle(device) => {
-                Network::Candle(Box::new(candle::Model::new(weights, team, device, options.compute_type)?))
+                Network::Candle(Arc::new(candle::Model::new(weights, team, device, options.compute_type)?))
             }
         };
         Ok(Self { network, alignment_heads, compute_type: options.compute_type, place: options.place, threads })
@@ -216,26 +226,23 @@ impl WhisperModel {
     ///
     /// # Errors
     /// `mel` is no whole even number of frames, or more of them than the encoder has positions for.
-    pub fn encode(&self, mel: &[f32]) -> Result<AudioFeatures, ModelError> {
-        Ok(AudioFeatures(match &self.network {
-            Network::Native(model) => Audio::Native(model.encode(mel)?),
+    pub fn encode(&self, mel: &[f32]) -> Result<Arc<AudioFeatures>, ModelError> {
+        Ok(match &self.network {
+            Network::Native(model) => AudioFeatures::native(model.encode(mel)?),
             #[cfg(feature = "candle")]
-            Network::Candle(model) => Audio::Candle(model.encode(mel)?),
-        }))
+            Network::Candle(model) => AudioFeatures::candle(model.encode(mel)?),
+        })
     }
 
     /// Encodes several windows; accelerators compute those of equal length side by side.
     ///
     /// # Errors
     /// As [`WhisperModel::encode`].
-    pub fn encode_all(&self, mels: &[&[f32]]) -> Result<Vec<AudioFeatures>, ModelError> {
+    pub fn encode_all(&self, mels: &[&[f32]]) -> Result<Vec<Arc<AudioFeatures>>, ModelError> {
         match &self.network {
             Network::Native(_) => mels.iter().map(|mel| self.encode(mel)).collect(),
             #[cfg(feature = "candle")]
-            Network::Candle(model) => {
-                let audio = model.encode_all(mels)?;
-                Ok(audio.into_iter().map(|audio| AudioFeatures(Audio::Candle(audio))).collect())
-            }
+            Network::Candle(model) => Ok(model.encode_all(mels)?.into_iter().map(AudioFeatures::candle).collect()),
         }
     }
 
@@ -243,28 +250,30 @@ impl WhisperModel {
     ///
     /// # Errors
     /// The values are no whole number of frames, or more of them than the encoder has positions for.
-    pub fn features(&self, hidden: Vec<f32>) -> Result<AudioFeatures, ModelError> {
-        Ok(AudioFeatures(match &self.network {
-            Network::Native(model) => Audio::Native(model.features(hidden)?),
+    pub fn features(&self, hidden: Vec<f32>) -> Result<Arc<AudioFeatures>, ModelError> {
+        Ok(match &self.network {
+            Network::Native(model) => AudioFeatures::native(model.features(hidden)?),
             #[cfg(feature = "candle")]
-            Network::Candle(model) => Audio::Candle(model.features(&hidden)?),
-        }))
+            Network::Candle(model) => AudioFeatures::candle(model.features(&hidden)?),
+        })
     }
 
     /// Starts decoding.
     ///
     /// # Panics
     /// `audio` was made by a model on another backend.
-    pub fn session<'m>(&'m self, audio: &'m AudioFeatures) -> Session<'m> {
-        match (&self.network, &audio.0) {
+    pub fn session(&self, audio: &AudioFeatures) -> Session {
+        Session(match (&self.network, &audio.0) {
             (Network::Native(model), Audio::Native(audio)) => {
-                Session(Run::Native(Box::new(decoder::Session::new(model, audio))))
+                Run::Native(Box::new(decoder::Session::new(Arc::clone(model), Arc::clone(audio))))
             }
             #[cfg(feature = "candle")]
-            (Network::Candle(model), Audio::Candle(audio)) => Session(Run::Candle(candle::Session::new(model, audio))),
+            (Network::Candle(model), Audio::Candle(audio)) => {
+                Run::Candle(Box::new(candle::Session::new(Arc::clone(model), Arc::clone(audio))))
+            }
             #[cfg(feature = "candle")]
             _ => panic!("audio features belong to the model that made them"),
-        }
+        })
     }
 
     /// Feeds `tokens` in one go and watches where the given (layer, head) pairs look.
@@ -289,34 +298,34 @@ impl WhisperModel {
 
 /// A decoding run over one window; see [`TokenModel`].
 #[derive(Debug)]
-pub struct Session<'m>(Run<'m>);
+pub struct Session(Run);
 
 #[derive(Debug)]
-enum Run<'m> {
-    Native(Box<decoder::Session<'m>>),
+enum Run {
+    Native(Box<decoder::Session>),
     #[cfg(feature = "candle")]
-    Candle(candle::Session<'m>),
+    Candle(Box<candle::Session>),
 }
 
-impl<'m> Session<'m> {
-    fn run(&self) -> &(dyn TokenModel + 'm) {
+impl Session {
+    fn run(&self) -> &dyn TokenModel {
         match &self.0 {
             Run::Native(session) => &**session,
             #[cfg(feature = "candle")]
-            Run::Candle(session) => session,
+            Run::Candle(session) => &**session,
         }
     }
 
-    fn run_mut(&mut self) -> &mut (dyn TokenModel + 'm) {
+    fn run_mut(&mut self) -> &mut dyn TokenModel {
         match &mut self.0 {
             Run::Native(session) => &mut **session,
             #[cfg(feature = "candle")]
-            Run::Candle(session) => session,
+            Run::Candle(session) => &mut **session,
         }
     }
 }
 
-impl TokenModel for Session<'_> {
+impl TokenModel for Session {
     fn vocab_size(&self) -> usize {
         self.run().vocab_size()
     }
@@ -344,9 +353,9 @@ impl TokenModel for Session<'_> {
 
 /// What one session is fed in a step of a [`Batch`]; see [`TokenModel::forward`].
 #[derive(Debug)]
-pub struct Feed<'s, 'm> {
+pub struct Feed<'s> {
     /// The session.
-    pub session: &'s mut Session<'m>,
+    pub session: &'s mut Session,
     /// `[beams, n]`
     pub tokens: &'s [u32],
     /// Indices into the `n` tokens.
@@ -355,8 +364,8 @@ pub struct Feed<'s, 'm> {
     pub logits: &'s mut Vec<f32>,
 }
 
-impl<'m> Feed<'_, 'm> {
-    fn native(&mut self) -> Result<decoder::Feed<'_, 'm>, ModelError> {
+impl Feed<'_> {
+    fn native(&mut self) -> Result<decoder::Feed<'_>, ModelError> {
         let Self { session, tokens, positions, logits } = self;
         match &mut session.0 {
             Run::Native(session) => Ok(decoder::Feed { session, tokens, positions, logits }),
@@ -366,7 +375,7 @@ impl<'m> Feed<'_, 'm> {
     }
 
     #[cfg(feature = "candle")]
-    fn candle(&mut self) -> Result<candle::Feed<'_, 'm>, ModelError> {
+    fn candle(&mut self) -> Result<candle::Feed<'_>, ModelError> {
         let Self { session, tokens, positions, logits } = self;
         match &mut session.0 {
             Run::Candle(session) => Ok(candle::Feed { session, tokens, positions, logits }),
@@ -386,7 +395,7 @@ impl Batch {
     ///
     /// # Errors
     /// As [`TokenModel::forward`]; all sessions are unchanged then.
-    pub fn forward(&mut self, model: &WhisperModel, feeds: &mut [Feed<'_, '_>]) -> Result<(), ModelError> {
+    pub fn forward(&mut self, model: &WhisperModel, feeds: &mut [Feed<'_>]) -> Result<(), ModelError> {
         match &model.network {
             Network::Native(model) => {
                 self.native.forward(model, &mut feeds.iter_mut().map(Feed::native).collect::<Result<Vec<_>, _>>()?)

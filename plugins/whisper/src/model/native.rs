@@ -1,5 +1,7 @@
 //! The network on this crate's own kernels: any processor, nothing else.
 
+use std::sync::Arc;
+
 use super::cache::AudioLayer;
 use super::decoder::{self, Session, Watch};
 use super::session::{self, ModelError};
@@ -68,8 +70,8 @@ impl Model {
     }
 
     pub(super) fn cross_attention(
-        &self,
-        audio: &Audio,
+        self: &Arc<Self>,
+        audio: &Arc<Audio>,
         tokens: &[u32],
         heads: &[(usize, usize)],
     ) -> Result<CrossAttention, ModelError> {
@@ -78,7 +80,8 @@ impl Model {
         let mut watch = Watch { heads: heads.to_vec(), scores: vec![vec![0.0; tokens.len() * frames]; heads.len()] };
         let positions: Vec<usize> = (0..tokens.len()).collect();
         let mut logits = Vec::new();
-        Session::new(self, audio).forward_watched(tokens, &positions, &mut logits, Some(&mut watch))?;
+        let mut session = Session::new(Arc::clone(self), Arc::clone(audio));
+        session.forward_watched(tokens, &positions, &mut logits, Some(&mut watch))?;
         Ok(CrossAttention { scores: watch.scores.concat(), frames, logits })
     }
 }

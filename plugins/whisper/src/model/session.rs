@@ -6,7 +6,7 @@ use thiserror::Error;
 use crate::weights::Dims;
 
 /// Why the network could not be run.
-#[derive(Debug, Error, PartialEq)]
+#[derive(Clone, Debug, Error, PartialEq)]
 pub enum ModelError {
     /// More tokens than the decoder has positions for.
     #[error(
@@ -58,25 +58,20 @@ impl ModelError {
     }
 }
 
-/// Checks the arguments of [`TokenModel::forward`] for a session of `beams` sequences that were fed `fed` tokens each.
-pub(super) fn check_feed(
-    dims: &Dims,
-    beams: usize,
-    fed: usize,
-    tokens: &[u32],
-    positions: &[usize],
-) -> Result<(), ModelError> {
+/// Checks the arguments of [`TokenModel::forward`].
+pub(super) fn check_feed(session: &dyn TokenModel, tokens: &[u32], positions: &[usize]) -> Result<(), ModelError> {
+    let (beams, context, vocab) = (session.beams(), session.context(), session.vocab_size());
     let n = tokens.len() / beams;
     if n == 0 || !tokens.len().is_multiple_of(beams) {
         let wanted = format!("a multiple of the {beams} beams");
         return Err(ModelError::shape("the number of tokens", tokens.len(), wanted));
     }
-    let wanted = fed + n;
-    if wanted > dims.n_text_ctx {
-        return Err(ModelError::ContextOverflow { wanted, context: dims.n_text_ctx });
+    let wanted = session.fed() + n;
+    if wanted > context {
+        return Err(ModelError::ContextOverflow { wanted, context });
     }
-    if let Some(&token) = tokens.iter().find(|&&token| token as usize >= dims.n_vocab) {
-        return Err(ModelError::UnknownToken { token, vocab: dims.n_vocab });
+    if let Some(&token) = tokens.iter().find(|&&token| token as usize >= vocab) {
+        return Err(ModelError::UnknownToken { token, vocab });
     }
     if let Some(&position) = positions.iter().find(|&&position| position >= n) {
         return Err(ModelError::shape("a position", position, format!("below the number of tokens per beam, {n}")));

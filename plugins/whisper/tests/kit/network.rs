@@ -44,7 +44,7 @@ pub(crate) fn model(case: &Case) -> Result<Arc<WhisperModel>, String> {
 }
 
 /// The features of the window that the case describes.
-pub(crate) fn features(case: &Case, model: &WhisperModel) -> Result<AudioFeatures, String> {
+pub(crate) fn features(case: &Case, model: &WhisperModel) -> Result<Arc<AudioFeatures>, String> {
     let mode: String = case.param("mel_mode")?;
     let (mel, _) = audio::window(&audio::clips(case)?, &mode, model.dims().n_mels)?;
     model.encode(&mel).map_err(text)
@@ -66,7 +66,8 @@ fn encoder(case: &Case) -> Result<Got, String> {
     for (row, values) in window.chunks_exact_mut(WINDOW_FRAMES).zip(values.chunks_exact(frames)) {
         row[..frames].copy_from_slice(values);
     }
-    hidden(case, &model, &model.encode(&window).map_err(text)?)
+    let features = model.encode(&window).map_err(text)?;
+    hidden(case, &model, &features)
 }
 
 fn encoder_audio(case: &Case) -> Result<Got, String> {
@@ -101,7 +102,7 @@ fn hidden(case: &Case, model: &WhisperModel, features: &AudioFeatures) -> Result
 }
 
 /// One item of `in.audio_features`, `[batch, frames, d]`.
-fn given_features(case: &Case, model: &WhisperModel, item: usize) -> Result<AudioFeatures, String> {
+fn given_features(case: &Case, model: &WhisperModel, item: usize) -> Result<Arc<AudioFeatures>, String> {
     let given = case.tensor("in.audio_features")?;
     let size: usize = given.shape()[1..].iter().product();
     model.features(given.to_f32()[item * size..(item + 1) * size].to_vec()).map_err(text)

@@ -181,13 +181,13 @@ impl Model {
     }
 
     /// Feeds several sessions at once.
-    pub(super) fn forward(&self, feeds: &mut [Feed<'_, '_>]) -> std::result::Result<(), ModelError> {
+    pub(super) fn forward(&self, feeds: &mut [Feed<'_>]) -> std::result::Result<(), ModelError> {
         session::forward(self, feeds, None)
     }
 
     pub(super) fn cross_attention(
-        &self,
-        audio: &Audio,
+        self: &Arc<Self>,
+        audio: &Arc<Audio>,
         tokens: &[u32],
         heads: &[(usize, usize)],
     ) -> std::result::Result<CrossAttention, ModelError> {
@@ -195,7 +195,7 @@ impl Model {
         let mut watch = Watch { heads, scores: vec![None; heads.len()] };
         let positions: Vec<usize> = (0..tokens.len()).collect();
         let mut logits = Vec::new();
-        let mut session = Session::new(self, audio);
+        let mut session = Session::new(Arc::clone(self), Arc::clone(audio));
         let feed = Feed { session: &mut session, tokens, positions: &positions, logits: &mut logits };
         session::forward(self, &mut [feed], Some(&mut watch))?;
         let scores: Vec<Tensor> = watch.scores.into_iter().flatten().collect();
@@ -204,12 +204,14 @@ impl Model {
     }
 
     /// Runs each kind of step once.
-    pub(super) fn warm_up(&self, heads: &[(usize, usize)]) -> std::result::Result<(), ModelError> {
+    pub(super) fn warm_up(self: &Arc<Self>, heads: &[(usize, usize)]) -> std::result::Result<(), ModelError> {
         let silence = vec![0.0; self.dims.n_mels * 2 * self.dims.n_audio_ctx];
-        let audio = self.encode_all(&[&silence[..], &silence[..]])?;
+        let audio: Vec<Arc<Audio>> =
+            self.encode_all(&[&silence[..], &silence[..]])?.into_iter().map(Arc::new).collect();
         let [first, second] = &audio[..] else { return Ok(()) };
+        let session = |audio: &Arc<Audio>| Session::new(Arc::clone(self), Arc::clone(audio));
         let mut logits = Vec::new();
-        let (mut one, mut other) = (Session::new(self, first), Session::new(self, second));
+        let (mut one, mut other) = (session(first), session(second));
         // A prompt, and the steps of its beams.
         one.forward(&[0, 0, 0], &[0, 2], &mut logits)?;
         one.reorder(&[0; WARM_UP_BEAMS])?;
@@ -224,10 +226,10 @@ impl Model {
     }
 
     /// A step of a session with the warm-up's beams, and another one that is fed `tokens`.
-    fn side_by_side<'m>(
+    fn side_by_side(
         &self,
-        one: &mut Session<'m>,
-        other: &mut Session<'m>,
+        one: &mut Session,
+        other: &mut Session,
         tokens: &[u32],
     ) -> std::result::Result<(), ModelError> {
         let (mut logits, mut others) = (Vec::new(), Vec::new());

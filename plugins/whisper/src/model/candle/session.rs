@@ -1,6 +1,7 @@
 //! Decoding runs, one by one and side by side.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use candle_core::{Result, Tensor};
 
@@ -12,36 +13,37 @@ use crate::model::session::{ModelError, TokenModel, check_feed, check_reorder};
 
 /// A decoding run over one window; see [`TokenModel`].
 #[derive(Debug)]
-pub(in crate::model) struct Session<'m> {
-    model: &'m Model,
-    audio: &'m Audio,
+pub(in crate::model) struct Session {
+    model: Arc<Model>,
+    audio: Arc<Audio>,
     lineage: Lineage,
     /// Rows of keys and values that it was given.
     rows: Vec<Range<usize>>,
 }
 
 /// What one session is fed in a step; see [`TokenModel::forward`].
-pub(in crate::model) struct Feed<'s, 'm> {
-    pub(in crate::model) session: &'s mut Session<'m>,
+pub(in crate::model) struct Feed<'s> {
+    pub(in crate::model) session: &'s mut Session,
     pub(in crate::model) tokens: &'s [u32],
     pub(in crate::model) positions: &'s [usize],
     pub(in crate::model) logits: &'s mut Vec<f32>,
 }
 
-impl<'m> Session<'m> {
-    pub(in crate::model) fn new(model: &'m Model, audio: &'m Audio) -> Self {
-        Self { model, audio, lineage: Lineage::new(model.dims().n_text_ctx), rows: Vec::new() }
+impl Session {
+    pub(in crate::model) fn new(model: Arc<Model>, audio: Arc<Audio>) -> Self {
+        let lineage = Lineage::new(model.dims().n_text_ctx);
+        Self { model, audio, lineage, rows: Vec::new() }
     }
 }
 
-impl Drop for Session<'_> {
+impl Drop for Session {
     fn drop(&mut self) {
         let mut pools = self.model.pools();
         self.rows.drain(..).for_each(|rows| pools.rows.give(rows));
     }
 }
 
-impl Feed<'_, '_> {
+impl Feed<'_> {
     fn share(&self) -> Share {
         let lineage = &self.session.lineage;
         Share {
@@ -57,13 +59,12 @@ impl Feed<'_, '_> {
 /// Feeds several sessions at once, in any order.
 pub(super) fn forward(
     model: &Model,
-    feeds: &mut [Feed<'_, '_>],
+    feeds: &mut [Feed<'_>],
     watch: Option<&mut Watch<'_>>,
 ) -> std::result::Result<(), ModelError> {
     for feed in feeds.iter() {
-        let lineage = &feed.session.lineage;
-        check_feed(model.dims(), lineage.beams(), lineage.fed(), feed.tokens, feed.positions)?;
-        if !std::ptr::eq(model, feed.session.model) {
+        check_feed(feed.session, feed.tokens, feed.positions)?;
+        if !std::ptr::eq(model, Arc::as_ptr(&feed.session.model)) {
             return Err(ModelError::foreign());
         }
     }
@@ -102,7 +103,7 @@ pub(super) fn forward(
 /// The logits of all chosen rows, in the order of the plan.
 fn compute(
     model: &Model,
-    feeds: &[Feed<'_, '_>],
+    feeds: &[Feed<'_>],
     shares: &[Share],
     plan: &Plan,
     first: usize,
@@ -151,7 +152,7 @@ fn compute(
     model.team.run(|| fetch(&model.decoder.forward(&step, &pools.rows, &pools.audio, watch)?))
 }
 
-impl TokenModel for Session<'_> {
+impl TokenModel for Session {
     fn vocab_size(&self) -> usize {
         self.model.dims().n_vocab
     }
@@ -174,8 +175,8 @@ impl TokenModel for Session<'_> {
         positions: &[usize],
         logits: &mut Vec<f32>,
     ) -> std::result::Result<(), ModelError> {
-        let model = self.model;
-        forward(model, &mut [Feed { session: self, tokens, positions, logits }], None)
+        let model = Arc::clone(&self.model);
+        forward(&model, &mut [Feed { session: self, tokens, positions, logits }], None)
     }
 
     fn reorder(&mut self, source: &[usize]) -> std::result::Result<(), ModelError> {

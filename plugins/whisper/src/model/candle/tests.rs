@@ -1,8 +1,8 @@
 //! The same network on both backends, on small random weights: what one computes, the other does.
 
 use crate::model::{
-    AudioFeatures, Batch, ComputeType, DeviceName, Feed, LoadOptions, ModelError, Network, Place, Session,
-    TokenModel as _, WhisperModel,
+    Batch, ComputeType, DeviceName, Feed, LoadOptions, ModelError, Network, Place, Session, TokenModel as _,
+    WhisperModel,
 };
 use crate::weights::{Dims, random};
 
@@ -55,15 +55,10 @@ fn windows_encoded_together_are_those_encoded_alone() {
 }
 
 /// Logits of one step of some sessions.
-fn step<'m>(
-    model: &WhisperModel,
-    sessions: Vec<&mut Session<'m>>,
-    tokens: &[&[u32]],
-    positions: &[&[usize]],
-) -> Vec<Vec<f32>> {
+fn step(model: &WhisperModel, sessions: Vec<&mut Session>, tokens: &[&[u32]], positions: &[&[usize]]) -> Vec<Vec<f32>> {
     let mut logits = vec![Vec::new(); tokens.len()];
     let parts = sessions.into_iter().zip(tokens).zip(positions).zip(&mut logits);
-    let mut feeds: Vec<Feed<'_, 'm>> =
+    let mut feeds: Vec<Feed<'_>> =
         parts.map(|(((session, tokens), positions), logits)| Feed { session, tokens, positions, logits }).collect();
     Batch::default().forward(model, &mut feeds).unwrap();
     drop(feeds);
@@ -74,8 +69,8 @@ fn step<'m>(
 fn story(model: &WhisperModel) -> Vec<Vec<f32>> {
     let mels = [mel(1, 40), mel(2, 40), mel(3, 12)];
     let mels: Vec<&[f32]> = mels.iter().map(Vec::as_slice).collect();
-    let audio: Vec<AudioFeatures> = model.encode_all(&mels).unwrap();
-    let [mut one, mut two, mut three] = [&audio[0], &audio[1], &audio[2]].map(|audio| model.session(audio));
+    let audio = model.encode_all(&mels).unwrap();
+    let [mut one, mut two, mut three] = [0, 1, 2].map(|window| model.session(&audio[window]));
     let mut found = step(model, vec![&mut one, &mut two], &[&[1, 2, 3], &[4, 5, 6]], &[&[0, 2], &[2]]);
     two.reorder(&[0, 0]).unwrap();
     let tokens: [&[u32]; 3] = [&[7, 8, 9, 10, 11], &[12], &[13, 14]];
