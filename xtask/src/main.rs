@@ -1,12 +1,14 @@
-//! Developer commands: `cargo xtask serve`, `test`, `kits`, `bench`.
+//! Developer commands: `cargo xtask serve`, `plugin`, `test`, `kits`, `bench`.
 #![allow(clippy::print_stdout)] // talking to the developer is what this program does
 
 mod bench;
 mod build;
 mod command;
+mod cuda;
 mod kits;
 mod node;
 mod place;
+mod plugin;
 mod serve;
 mod test;
 mod venv;
@@ -26,6 +28,8 @@ struct Cli {
 enum Command {
     /// Build host and plugins, provide runtimes and default weights, and serve
     Serve(serve::Serve),
+    /// Build one plugin, also for NVIDIA cards
+    Plugin(plugin::Plugin),
     /// Everything, from formatting to end-to-end with real clients and real weights
     Test(test::Test),
     /// Replay the reference cases of plugins
@@ -37,6 +41,7 @@ enum Command {
 fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::Serve(command) => command.run(),
+        Command::Plugin(command) => command.run(),
         Command::Test(command) => command.run(),
         Command::Kits(command) => command.run(),
         Command::Bench(command) => command.run(),

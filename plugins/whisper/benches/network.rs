@@ -24,7 +24,7 @@ fn frontend(criterion: &mut Criterion) {
 fn network(criterion: &mut Criterion, dir: &Path) {
     for (name, compute_type) in [("float32", ComputeType::Float32), ("int8", ComputeType::Int8)] {
         for threads in [1, 2] {
-            let model = WhisperModel::load(dir, &LoadOptions { threads, compute_type })
+            let model = WhisperModel::load(dir, &LoadOptions { threads, compute_type, ..LoadOptions::default() })
                 .unwrap_or_else(|error| panic!("SYRINX_BENCH_WHISPER: {error}"));
             let model = Arc::new(model);
             let label = format!("{name}, {threads} threads");

@@ -8,6 +8,7 @@ use syrinx_plugin_common::checkpoint::{CheckpointError, DType, Tensors, ggml};
 use thiserror::Error;
 
 use crate::config::{self, ConfigError, Ct2Config, GenerationConfig, HfConfig, known_alignment_heads};
+use crate::model::{ModelError, PlaceError};
 use crate::weights::{Block, Decoder, DecoderBlock, Dims, Encoder, Linear, Matrix, Norm, Values, Weights};
 
 /// Why a model directory can't be loaded.
@@ -15,8 +16,8 @@ use crate::weights::{Block, Decoder, DecoderBlock, Dims, Encoder, Linear, Matrix
 pub enum LoadError {
     /// None of the layouts fits.
     #[error(
-        "{dir} holds no Whisper model: looked for model.bin (CTranslate2), model.safetensors or model.safetensors.index.json, \
-         pytorch_model.bin (Hugging Face), a .pt file (openai) and a ggml .bin file (whisper.cpp)"
+        "{dir} holds no Whisper model: looked for model.bin (CTranslate2), model.safetensors, pytorch_model.bin or the index of their \
+         shards (Hugging Face), a .pt file (openai), a ggml .bin file (whisper.cpp) and a .gguf file"
     )]
     NoModel {
         /// The directory.
@@ -34,6 +35,12 @@ pub enum LoadError {
     /// The weights are unreadable or incomplete.
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
+    /// There is nothing to compute on.
+    #[error(transparent)]
+    Place(#[from] PlaceError),
+    /// The device can't take the weights.
+    #[error(transparent)]
+    Device(#[from] ModelError),
     /// The files don't describe a Whisper network.
     #[error("{dir}: {reason}")]
     NotWhisper {
@@ -55,10 +62,14 @@ pub enum Layout {
     SafetensorsIndex(PathBuf),
     /// Hugging Face, torch zip pickle.
     Pytorch(PathBuf),
+    /// Hugging Face, shards of torch zip pickles listed by an index.
+    PytorchIndex(PathBuf),
     /// openai: `{dims, model_state_dict}` as torch zip pickle.
     Openai(PathBuf),
     /// whisper.cpp: one file with everything in it, the vocabulary too.
     Ggml(PathBuf),
+    /// GGUF, with the names of Hugging Face or of openai. There is no official one: candle's, for instance, have Hugging Face's.
+    Gguf(PathBuf),
 }
 
 impl Layout {
@@ -80,11 +91,17 @@ impl Layout {
         if let Some(path) = file("pytorch_model.bin") {
             return Ok(Self::Pytorch(path));
         }
+        if let Some(path) = file("pytorch_model.bin.index.json") {
+            return Ok(Self::PytorchIndex(path));
+        }
         if let Some(path) = with_extension(dir, "pt").into_iter().next() {
             return Ok(Self::Openai(path));
         }
-        match ggml_file(dir) {
-            Some(path) => Ok(Self::Ggml(path)),
+        if let Some(path) = ggml_file(dir) {
+            return Ok(Self::Ggml(path));
+        }
+        match with_extension(dir, "gguf").into_iter().next() {
+            Some(path) => Ok(Self::Gguf(path)),
             None => Err(LoadError::NoModel { dir: dir.to_path_buf() }),
         }
     }
@@ -118,7 +135,7 @@ pub fn read(dir: &Path) -> Result<Weights, LoadError> {
             let heads = |name: &str| {
                 tensors.scalar(name).map(|n| n as usize).ok_or_else(|| not_whisper(format!("model.bin has no {name}")))
             };
-            let heads = (heads("encoder/num_heads")?, heads("decoder/num_heads")?);
+            let heads = Some((heads("encoder/num_heads")?, heads("decoder/num_heads")?));
             let config: Ct2Config = config::read(&config_path)?.unwrap_or_default();
             (&Ct2Names, tensors, heads, config.alignment_heads)
         }
@@ -133,25 +150,37 @@ pub fn read(dir: &Path) -> Result<Weights, LoadError> {
                     .map(|n| n as usize)
                     .ok_or_else(|| not_whisper(format!("{} has no {name}", path.display())))
             };
-            let heads = (heads("dims.n_audio_head")?, heads("dims.n_text_head")?);
+            let heads = Some((heads("dims.n_audio_head")?, heads("dims.n_text_head")?));
             (names, tensors, heads, None)
         }
-        Layout::Safetensors(path) | Layout::SafetensorsIndex(path) | Layout::Pytorch(path) => {
+        Layout::Safetensors(path)
+        | Layout::SafetensorsIndex(path)
+        | Layout::Pytorch(path)
+        | Layout::PytorchIndex(path)
+        | Layout::Gguf(path) => {
             let tensors = match &layout {
                 Layout::Safetensors(_) => Tensors::safetensors(&[path])?,
                 Layout::SafetensorsIndex(_) => Tensors::safetensors_index(path)?,
+                Layout::Gguf(_) => Tensors::gguf(path)?,
+                Layout::PytorchIndex(_) => Tensors::torch_index(path)?,
                 _ => Tensors::torch(path)?,
             };
-            let config: HfConfig =
-                config::read(&config_path)?.ok_or_else(|| LoadError::MissingFile { path: config_path.clone() })?;
+            let config: Option<HfConfig> = config::read(&config_path)?;
+            if config.is_none() && !matches!(layout, Layout::Gguf(_)) {
+                return Err(LoadError::MissingFile { path: config_path });
+            }
             let generation: GenerationConfig = config::read(&dir.join("generation_config.json"))?.unwrap_or_default();
-            let heads = (config.encoder_attention_heads, config.decoder_attention_heads);
-            (&HfNames, tensors, heads, generation.alignment_heads)
+            let heads = config.map(|config| (config.encoder_attention_heads, config.decoder_attention_heads));
+            (transformers_names(&tensors), tensors, heads, generation.alignment_heads)
         }
     };
     let reader = Reader { names, tensors: &tensors };
     let encoder = reader.encoder()?;
     let decoder = reader.decoder()?;
+    let heads = heads.unwrap_or_else(|| {
+        let heads = encoder.conv1.rows() / HEAD_SIZE;
+        (heads, heads)
+    });
     let dims = dims(&encoder, &decoder, heads).map_err(not_whisper)?;
     let alignment_heads = alignment_heads(aligned, &dims);
     Ok(Weights { dims, alignment_heads, encoder, decoder })
@@ -198,6 +227,23 @@ fn alignment_heads(named: Option<Vec<(usize, usize)>>, dims: &Dims) -> Vec<(usiz
     let upper = dims.decoder_layers / 2..dims.decoder_layers;
     upper.flat_map(|layer| (0..dims.decoder_heads).map(move |head| (layer, head))).collect()
 }
+
+/// Whose names are in files of Hugging Face's kind: those of the whole model, those of a part of it that was saved alone, or openai's.
+fn transformers_names(tensors: &Tensors) -> &'static dyn Names {
+    const WHOLE: HfNames = HfNames { prefix: "model." };
+    const PART: HfNames = HfNames { prefix: "" };
+    const OPENAI: OpenaiNames = OpenaiNames { prefix: "" };
+    let has = |names: &dyn Names| tensors.find(&names.embedding()).is_some();
+    match (has(&PART), has(&OPENAI)) {
+        (true, _) => &PART,
+        (_, true) => &OPENAI,
+        // Also where there are none: messages then name what is usual.
+        _ => &WHOLE,
+    }
+}
+
+/// Dimensions of a head in all official models, for files that don't tell their number.
+const HEAD_SIZE: usize = 64;
 
 /// Taps of both convolutions.
 const CONV_WIDTH: usize = 3;
@@ -346,23 +392,26 @@ impl Names for OpenaiNames {
     }
 }
 
-struct HfNames;
+struct HfNames {
+    /// Before every name.
+    prefix: &'static str,
+}
 
 impl Names for HfNames {
     fn conv(&self, index: usize) -> [String; 2] {
-        pair(&format!("model.encoder.conv{index}"))
+        pair(&format!("{}encoder.conv{index}", self.prefix))
     }
 
     fn positions(&self, side: Side) -> String {
-        format!("model.{}.embed_positions.weight", side.word())
+        format!("{}{}.embed_positions.weight", self.prefix, side.word())
     }
 
     fn embedding(&self) -> String {
-        "model.decoder.embed_tokens.weight".to_owned()
+        format!("{}decoder.embed_tokens.weight", self.prefix)
     }
 
     fn final_norm(&self, side: Side) -> [String; 2] {
-        pair(&format!("model.{}.layer_norm", side.word()))
+        pair(&format!("{}{}.layer_norm", self.prefix, side.word()))
     }
 
     fn norm(&self, side: Side, layer: usize, place: Place) -> [String; 2] {
@@ -371,7 +420,7 @@ impl Names for HfNames {
             Place::Cross => "encoder_attn_layer_norm",
             Place::Mlp => "final_layer_norm",
         };
-        pair(&format!("model.{}.layers.{layer}.{name}", side.word()))
+        pair(&format!("{}{}.layers.{layer}.{name}", self.prefix, side.word()))
     }
 
     fn projections(&self, side: Side, layer: usize, which: Projection) -> Vec<[String; 2]> {
@@ -384,7 +433,7 @@ impl Names for HfNames {
             Projection::Fc1 => &["fc1"],
             Projection::Fc2 => &["fc2"],
         };
-        paths.iter().map(|path| pair(&format!("model.{}.layers.{layer}.{path}", side.word()))).collect()
+        paths.iter().map(|path| pair(&format!("{}{}.layers.{layer}.{path}", self.prefix, side.word()))).collect()
     }
 }
 

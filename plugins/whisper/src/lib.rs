@@ -37,7 +37,7 @@ use syrinx_plugin_api::{Error, Host, Level, LoadRequest, Manifest, Model, Plugin
 
 use crate::checkpoint::LoadError;
 use crate::config::GenerationConfig;
-use crate::model::{LoadOptions, WhisperModel};
+use crate::model::{LoadOptions, PlaceError, WhisperModel};
 use crate::options::LaunchOptions;
 use crate::pipeline::LoadedWhisper;
 use crate::recognizer::Recognizer;
@@ -63,8 +63,7 @@ impl Plugin for WhisperPlugin {
 
     fn load(&self, request: LoadRequest, host: Host) -> Result<Box<dyn Model>, Error> {
         let options: LaunchOptions = request.options()?;
-        options.validate()?;
-        let compute_type = options.compute_type()?;
+        let (place, compute_type) = options.place()?;
         let threads = match (options.threads, request.threads) {
             (Some(threads), _) => threads,
             (None, 0) => LoadOptions::default().threads,
@@ -73,7 +72,7 @@ impl Plugin for WhisperPlugin {
 
         let started = Instant::now();
         host.progress(0.0, "reading weights");
-        let model = WhisperModel::load(&request.model_dir, &LoadOptions { threads, compute_type })?;
+        let model = WhisperModel::load(&request.model_dir, &LoadOptions { threads, compute_type, place })?;
         if host.is_cancelled() {
             return Err(Error::internal("the load was cancelled"));
         }
@@ -110,12 +109,12 @@ const VAD_ASSET: &str = "silero-vad";
 const VAD_FILE: &str = "silero_vad_v6.onnx";
 
 /// Catalogue asset with the vocabulary of a model whose own files have none (checkpoints of openai/whisper).
-const VOCABULARY_ASSET: &str = "vocabulary";
+const VOCABULARY_ASSET: &str = "whisper-vocabulary";
 
 fn summary(name: &str, model: &WhisperModel, tokenizer: &Tokenizer, started: Instant) -> String {
     let dims = model.dims();
     format!(
-        "{name}: {} + {} layers of {}, {} mel bins, {}, on cpu with {} threads, loaded in {:.2} s",
+        "{name}: {} + {} layers of {}, {} mel bins, {}, in {} on {} with {} threads, loaded in {:.2} s",
         dims.encoder_layers,
         dims.decoder_layers,
         dims.d_model,
@@ -125,6 +124,8 @@ fn summary(name: &str, model: &WhisperModel, tokenizer: &Tokenizer, started: Ins
         } else {
             "English only".to_owned()
         },
+        model.compute_type(),
+        model.place().device(),
         model.threads(),
         started.elapsed().as_secs_f64(),
     )
@@ -132,7 +133,17 @@ fn summary(name: &str, model: &WhisperModel, tokenizer: &Tokenizer, started: Ins
 
 impl From<LoadError> for Error {
     fn from(error: LoadError) -> Self {
-        Self::internal(error.to_string())
+        match error {
+            LoadError::Place(error) => error.into(),
+            LoadError::Device(error) => Self::out_of_resources(error.to_string()),
+            error => Self::internal(error.to_string()),
+        }
+    }
+}
+
+impl From<PlaceError> for Error {
+    fn from(error: PlaceError) -> Self {
+        Self::invalid_input(error.field, error.message)
     }
 }
 

@@ -9,7 +9,7 @@ use syrinx_plugin_api::{Error, Object, TranscribeSettings};
 use crate::batched;
 use crate::fallback::Thresholds;
 use crate::longform::{LongformOptions, TEMPERATURES};
-use crate::model::ComputeType;
+use crate::model::{ComputeType, Place};
 use crate::prompt::{Context, Task};
 use crate::timing::Punctuation;
 use crate::vad::VadOptions;
@@ -35,10 +35,14 @@ const MOST_JOBS: usize = 64;
 #[derive(Debug, Clone, Default, PartialEq, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct LaunchOptions {
-    /// Device to compute on. This build knows `cpu`; `auto` takes the best one.
+    /// Device to compute on: `cpu` (the default), `cuda` or `cuda:N`, `metal`; `auto` takes the first accelerator that is there. Builds
+    /// differ in the accelerators they know.
     pub device: Option<String>,
-    /// Arithmetic: `float32` (the default, also `auto`) gives the reference's results; `int8` (also `int8_float32`) is faster and needs
-    /// less memory.
+    /// What computes: `native` (own kernels for the processor) or `candle` (accelerators, and the processor for comparison); `auto` (the
+    /// default) takes the better one for the device.
+    pub backend: Option<String>,
+    /// Arithmetic. On the processor `float32` (the default) gives the reference's results and `int8` (also `int8_float32`) is faster and
+    /// needs less memory; on accelerators `float16` is the default, `bfloat16` and `float32` are there too. `auto` is the default.
     pub compute_type: Option<String>,
     /// Threads to compute with, shared by all jobs; what the host allots by default.
     #[schemars(range(min = 1, max = 1024))]
@@ -79,38 +83,13 @@ pub struct LaunchOptions {
 }
 
 impl LaunchOptions {
-    /// Checks what the schema can't say.
+    /// What to compute on, and with.
     ///
     /// # Errors
-    /// A device or an arithmetic that this build doesn't have.
-    pub fn validate(&self) -> Result<(), Error> {
-        let is_one_of =
-            |value: &Option<String>, known: &[&str]| value.as_deref().is_none_or(|value| known.contains(&value));
-        if !is_one_of(&self.device, &["cpu", "auto"]) {
-            let message = format!(
-                "device {:?} is not available: this build computes on \"cpu\"",
-                self.device.as_deref().unwrap_or("")
-            );
-            return Err(Error::invalid_input("device", message));
-        }
-        self.compute_type()?;
-        Ok(())
-    }
-
-    /// What to compute with.
-    ///
-    /// # Errors
-    /// An arithmetic that this build doesn't have.
-    pub fn compute_type(&self) -> Result<ComputeType, Error> {
-        match self.compute_type.as_deref() {
-            None | Some("auto" | "default" | "float32") => Ok(ComputeType::Float32),
-            Some("int8" | "int8_float32") => Ok(ComputeType::Int8),
-            Some(other) => {
-                let message =
-                    format!("compute_type {other:?} is not available: this build computes in \"float32\" or \"int8\"");
-                Err(Error::invalid_input("compute_type", message))
-            }
-        }
+    /// They are unknown, not there, or don't go together.
+    pub fn place(&self) -> Result<(Place, ComputeType), Error> {
+        let place = Place::find(self.device.as_deref(), self.backend.as_deref())?;
+        Ok((place, ComputeType::find(self.compute_type.as_deref(), place)?))
     }
 
     /// Jobs that may run at a time.
@@ -590,11 +569,12 @@ mod tests {
     }
 
     #[test]
-    fn only_the_processor_is_there() {
-        let launch =
-            |value: serde_json::Value| serde_json::from_value::<LaunchOptions>(value).expect("fine").validate();
-        assert!(launch(json!({"device": "cpu", "compute_type": "float32", "batch_size": 16})).is_ok());
-        assert_eq!(launch(json!({"device": "cuda:0"})).unwrap_err().field.as_deref(), Some("device"));
-        assert_eq!(launch(json!({"compute_type": "int4"})).unwrap_err().field.as_deref(), Some("compute_type"));
+    fn places_are_checked_with_the_name_of_the_option() {
+        let launch = |value: serde_json::Value| serde_json::from_value::<LaunchOptions>(value).expect("fine").place();
+        let options = json!({"device": "cpu", "compute_type": "float32", "batch_size": 16});
+        assert_eq!(launch(options).expect("it is there"), (Place::Native, ComputeType::Float32));
+        for (option, value) in [("device", "tpu:0"), ("backend", "onnx"), ("compute_type", "int4")] {
+            assert_eq!(launch(json!({option: value})).unwrap_err().field.as_deref(), Some(option));
+        }
     }
 }

@@ -10,7 +10,7 @@ use syrinx_plugin_api::{
 use crate::frontend::SAMPLE_RATE;
 use crate::languages;
 use crate::longform::{self, Listener};
-use crate::model::{ComputeType, ModelError};
+use crate::model::ModelError;
 use crate::options::{LaunchOptions, RequestParameters};
 use crate::recognizer::{RecognizeError, Recognizer};
 use crate::search::SplitMix;
@@ -106,18 +106,15 @@ impl Model for LoadedWhisper {
             granularities: vec![Granularity::Segment, Granularity::Word],
             max_concurrency: self.options.concurrency(),
             streams: true,
-            device: "cpu".to_owned(),
-            dtype: match self.options.compute_type() {
-                Ok(ComputeType::Int8) => "int8",
-                _ => "float32",
-            }
-            .to_owned(),
+            device: self.recognizer.model.place().device().to_string(),
+            dtype: self.recognizer.model.compute_type().to_string(),
             parameters: RequestParameters::schema(),
             ..ModelCard::default()
         }
     }
 
     fn warm_up(&self) -> Result<(), Error> {
+        self.recognizer.model.warm_up().map_err(RecognizeError::from)?;
         let silence = vec![0.0; SAMPLE_RATE as usize];
         let file = self.recognizer.hear(Sound::whole(&silence))?;
         self.recognizer.detect_language(&file, &[])?;

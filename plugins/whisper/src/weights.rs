@@ -1,5 +1,7 @@
 //! The network's weights, free of any checkpoint's names.
 
+pub mod random;
+
 use half::f16;
 use half::slice::HalfFloatSliceExt;
 

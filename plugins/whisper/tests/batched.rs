@@ -4,7 +4,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use syrinx_plugin_whisper::frontend::{MelExtractor, WINDOW_SAMPLES};
-use syrinx_plugin_whisper::model::{AudioFeatures, Batch, ComputeType, Feed, LoadOptions, WhisperModel};
+#[cfg(feature = "candle")]
+use syrinx_plugin_whisper::model::DeviceName;
+use syrinx_plugin_whisper::model::{AudioFeatures, Batch, ComputeType, Feed, LoadOptions, Place, WhisperModel};
 use syrinx_plugin_whisper::scheduler::Scheduler;
 use syrinx_plugin_whisper::search::{Recorded, SplitMix};
 use syrinx_plugin_whisper::sound::Sound;
@@ -17,9 +19,10 @@ struct Model {
     tokenizer: Tokenizer,
 }
 
-fn load(compute_type: ComputeType) -> Model {
+fn load(place: Place, compute_type: ComputeType) -> Model {
     let dir: PathBuf = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/kits/whisper/models/rand-v2-hf");
-    let network = WhisperModel::load(&dir, &LoadOptions { threads: 2, compute_type }).expect("the kit has the model");
+    let options = LoadOptions { threads: 2, compute_type, place };
+    let network = WhisperModel::load(&dir, &options).expect("the kit has the model");
     let tokenizer = Tokenizer::load(&dir, network.dims().n_vocab, Some(true)).expect("and its vocabulary");
     let network = Arc::new(network);
     Model { scheduler: Scheduler::new(Arc::clone(&network)), network, tokenizer }
@@ -39,8 +42,8 @@ fn audio(model: &Model, count: usize) -> Vec<Arc<AudioFeatures>> {
     windows.collect()
 }
 
-fn check(compute_type: ComputeType, options: &WindowOptions, count: usize) {
-    let model = load(compute_type);
+fn check(place: Place, compute_type: ComputeType, options: &WindowOptions, count: usize) {
+    let model = load(place, compute_type);
     let audio = audio(&model, count);
     let no_chance = || Recorded::new(Vec::new());
     let together =
@@ -58,14 +61,20 @@ fn check(compute_type: ComputeType, options: &WindowOptions, count: usize) {
 #[test]
 fn side_by_side_finds_what_one_by_one_does() {
     let greedy = WindowOptions { sample_len: Some(40), ..WindowOptions::default() };
-    check(ComputeType::Float32, &greedy, 3);
-    check(ComputeType::Float32, &WindowOptions { beam_size: Some(5), ..greedy.clone() }, 6);
-    check(ComputeType::Int8, &greedy, 3);
+    check(Place::Native, ComputeType::Float32, &greedy, 3);
+    check(Place::Native, ComputeType::Float32, &WindowOptions { beam_size: Some(5), ..greedy.clone() }, 6);
+    check(Place::Native, ComputeType::Int8, &greedy, 3);
+    #[cfg(feature = "candle")]
+    {
+        let candle = Place::Candle(DeviceName::Cpu);
+        check(candle, ComputeType::Float32, &greedy, 3);
+        check(candle, ComputeType::Float32, &WindowOptions { beam_size: Some(5), ..greedy.clone() }, 6);
+    }
 }
 
 #[test]
 fn nothing_and_a_stopped_job_end_at_once() {
-    let model = load(ComputeType::Float32);
+    let model = load(Place::Native, ComputeType::Float32);
     let options = WindowOptions::default();
     let mut chance = Recorded::new(Vec::new());
     let none = window::decode_all(&model.scheduler, &model.tokenizer, &[], &options, &mut chance, &|| false);
@@ -94,7 +103,7 @@ fn logits(model: &Model, audio: &[Arc<AudioFeatures>], company: usize) -> Vec<f3
 #[test]
 fn logits_do_not_depend_on_the_company() {
     for (compute_type, margin) in [(ComputeType::Int8, 0.0), (ComputeType::Float32, 1e-4)] {
-        let model = load(compute_type);
+        let model = load(Place::Native, compute_type);
         let audio = audio(&model, 2);
         let alone = logits(&model, &audio, 0);
         for company in [1, 4, 40] {

@@ -1,4 +1,4 @@
-//! Blocks of 32 quantised numbers that share a scale, as ggml stores them.
+//! Blocks of quantised numbers that share a scale, as ggml stores them: 32 numbers here, 256 in [`super_blocks`].
 //!
 //! Each block begins with its scale `d` (float16), those of the `_1` types go on with an offset `m` (float16), those of 5 bits with the highest
 //! bits of all numbers (32 bits, the first number's lowest); then come the numbers. Of 4 and 5 bits, the low four bits of numbers `i` and
@@ -8,10 +8,19 @@
 
 use half::f16;
 
-use super::DType;
+use super::{DType, super_blocks};
 
 /// Numbers of a block.
-pub(super) const BLOCK: usize = 32;
+const BLOCK: usize = 32;
+
+/// Numbers of a block; 1 for types that have no blocks.
+pub(super) fn length(dtype: DType) -> usize {
+    match bytes(dtype) {
+        None => 1,
+        Some(_) if super_blocks::bytes(dtype).is_some() => super_blocks::BLOCK,
+        Some(_) => BLOCK,
+    }
+}
 
 /// Bytes of a block; `None` for types that have no blocks.
 pub(super) fn bytes(dtype: DType) -> Option<usize> {
@@ -21,13 +30,16 @@ pub(super) fn bytes(dtype: DType) -> Option<usize> {
         DType::Q5_0 => 2 + 4 + BLOCK / 2,
         DType::Q5_1 => 4 + 4 + BLOCK / 2,
         DType::Q8_0 => 2 + BLOCK,
-        _ => return None,
+        _ => return super_blocks::bytes(dtype),
     })
 }
 
 /// All numbers of some blocks; none for types that have no blocks.
 pub(super) fn dequantize(dtype: DType, data: &[u8]) -> Vec<f32> {
     let Some(size) = bytes(dtype) else { return Vec::new() };
+    if super_blocks::bytes(dtype).is_some() {
+        return data.chunks_exact(size).flat_map(|block| super_blocks::dequantize(dtype, block)).collect();
+    }
     let mut values = Vec::with_capacity(data.len() / size * BLOCK);
     for block in data.chunks_exact(size) {
         let (scale, rest) = half(block);

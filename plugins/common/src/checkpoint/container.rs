@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use memmap2::Mmap;
 
-use super::{CheckpointError, DType, TensorView, ctranslate2, ggml, onnx, safetensors, torch};
+use super::{CheckpointError, DType, TensorView, ctranslate2, ggml, gguf, onnx, safetensors, torch};
 
 /// An opened checkpoint: names to tensors, over one or more mapped files.
 #[derive(Debug, Default)]
@@ -84,6 +84,18 @@ impl Tensors {
         Ok(tensors)
     }
 
+    /// Opens the shards that an index (`pytorch_model.bin.index.json`) lists; they lie beside it.
+    ///
+    /// # Errors
+    /// As [`Tensors::torch`]; also when the index is no index.
+    pub fn torch_index(index: &Path) -> Result<Self, CheckpointError> {
+        let mut tensors = Self::default();
+        for path in safetensors::shards(index)? {
+            torch::read(&MappedFile::open(&path)?, &mut tensors)?;
+        }
+        Ok(tensors)
+    }
+
     /// Opens CTranslate2's `model.bin`; aliases are tensors too. Scalars in it are both tensors and [`Tensors::scalar`]s.
     ///
     /// # Errors
@@ -101,6 +113,16 @@ impl Tensors {
     pub fn ggml(path: &Path) -> Result<Self, CheckpointError> {
         let mut tensors = Self::default();
         ggml::read(&MappedFile::open(path)?, &mut tensors)?;
+        Ok(tensors)
+    }
+
+    /// Opens a GGUF file. Numbers in its metadata are [`Tensors::scalar`]s under their keys.
+    ///
+    /// # Errors
+    /// The file can't be read, is none of those, or holds element types this crate doesn't know.
+    pub fn gguf(path: &Path) -> Result<Self, CheckpointError> {
+        let mut tensors = Self::default();
+        gguf::read(&MappedFile::open(path)?, &mut tensors)?;
         Ok(tensors)
     }
 

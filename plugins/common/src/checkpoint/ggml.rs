@@ -105,9 +105,7 @@ impl<'a> Reader<'a> {
         shape.reverse(); // the file has the fastest one first
         let name = String::from_utf8_lossy(self.take(name_length)?).into_owned();
         let Some(dtype) = element_type(kind) else {
-            return Err(self.malformed(format!(
-                "tensor {name} is of the type {kind}; known are f32, f16, bf16, q4_0, q4_1, q5_0, q5_1 and q8_0"
-            )));
+            return Err(self.malformed(format!("tensor {name} is of the type {kind}; known are {KNOWN_TYPES}")));
         };
         let elements = shape.iter().try_fold(1_usize, |product, &size| product.checked_mul(size));
         let Some(bytes) = elements.and_then(|elements| dtype.bytes(elements)) else {
@@ -142,8 +140,11 @@ impl<'a> Reader<'a> {
     }
 }
 
+/// What [`element_type`] knows, in words.
+pub(super) const KNOWN_TYPES: &str = "f32, f16, bf16, q4_0, q4_1, q5_0, q5_1, q8_0 and q2_K to q6_K and q8_K";
+
 /// `enum ggml_type`
-fn element_type(number: u32) -> Option<DType> {
+pub(super) fn element_type(number: u32) -> Option<DType> {
     Some(match number {
         0 => DType::F32,
         1 => DType::F16,
@@ -152,6 +153,12 @@ fn element_type(number: u32) -> Option<DType> {
         6 => DType::Q5_0,
         7 => DType::Q5_1,
         8 => DType::Q8_0,
+        10 => DType::Q2K,
+        11 => DType::Q3K,
+        12 => DType::Q4K,
+        13 => DType::Q5K,
+        14 => DType::Q6K,
+        15 => DType::Q8K,
         30 => DType::BF16,
         _ => return None,
     })

@@ -1,7 +1,7 @@
 //! Checkpoint files as one thing: tensors under the names they have in the file, read in place.
 //!
-//! [`Tensors`] opens safetensors files (also sharded), torch zip pickles (`.pt`, `.pth`, `pytorch_model.bin`), CTranslate2's
-//! `model.bin`, whisper.cpp's ggml files and the weights of ONNX graphs. Files are memory-mapped; data is converted when a tensor is asked for, so a loader's peak is one tensor, not one file.
+//! [`Tensors`] opens safetensors files, torch zip pickles (`.pt`, `.pth`, `pytorch_model.bin`), shards of both, CTranslate2's
+//! `model.bin`, whisper.cpp's ggml files, GGUF files and the weights of ONNX graphs. Files are memory-mapped; data is converted when a tensor is asked for, so a loader's peak is one tensor, not one file.
 //!
 //! ```no_run
 //! use syrinx_plugin_common::checkpoint::Tensors;
@@ -18,9 +18,11 @@ mod container;
 pub mod ctranslate2;
 mod error;
 pub mod ggml;
+mod gguf;
 mod onnx;
 mod pickle;
 mod safetensors;
+mod super_blocks;
 #[cfg(test)]
 mod tests;
 mod torch;

@@ -50,7 +50,7 @@ pub(super) fn read(file: &Arc<MappedFile>, tensors: &mut Tensors) -> Result<(), 
 /// The files that an index names, each once, beside the index.
 pub(super) fn shards(index: &Path) -> Result<Vec<PathBuf>, CheckpointError> {
     let malformed =
-        |reason: String| CheckpointError::Malformed { path: index.to_path_buf(), format: "safetensors index", reason };
+        |reason: String| CheckpointError::Malformed { path: index.to_path_buf(), format: "shard index", reason };
     let text = fs::read(index).map_err(|source| CheckpointError::Io { path: index.to_path_buf(), source })?;
     let json: Value = serde_json::from_slice(&text).map_err(|e| malformed(e.to_string()))?;
     let map = json.get("weight_map").cloned().unwrap_or(Value::Null);

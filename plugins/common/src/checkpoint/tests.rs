@@ -142,6 +142,18 @@ fn torch_pickles() {
 }
 
 #[test]
+fn torch_shards() {
+    let dir = folder("torch-shards");
+    torch_file(&dir.join("pytorch_model-00001-of-00001.bin"), [2, 1], &[0; 16]);
+    let index = dir.join("pytorch_model.bin.index.json");
+    fs::write(&index, r#"{"weight_map": {"a": "pytorch_model-00001-of-00001.bin"}}"#).unwrap();
+    assert_eq!(Tensors::torch_index(&index).unwrap().names().collect::<Vec<_>>(), ["w"]);
+    fs::write(&index, r#"{"weight_map": {"a": "pytorch_model-00002-of-00002.bin"}}"#).unwrap();
+    assert!(Tensors::torch_index(&index).is_err(), "a shard is missing");
+    fs::remove_dir_all(dir).unwrap();
+}
+
+#[test]
 fn malformed_pickles_are_errors() {
     for bytes in [
         &b""[..],
@@ -244,6 +256,53 @@ fn ggml_files() {
     for columns in [31, 33, 64, u32::MAX] {
         fs::write(&path, ggml_bytes(columns)).unwrap();
         assert!(Tensors::ggml(&path).is_err(), "{columns}");
+    }
+    fs::remove_dir_all(dir).unwrap();
+}
+
+/// A GGUF file with some metadata and one tensor of type `kind`.
+fn gguf_bytes(kind: u32, columns: u64, data: &[u8]) -> Vec<u8> {
+    let mut file = b"GGUF".to_vec();
+    let text = |text: &str| [&(text.len() as u64).to_le_bytes()[..], text.as_bytes()].concat();
+    file.extend(3_u32.to_le_bytes());
+    file.extend([1_u64, 4].map(u64::to_le_bytes).concat()); // one tensor, four values
+    file.extend([text("general.architecture"), 8_u32.to_le_bytes().to_vec(), text("whisper")].concat());
+    file.extend([text("general.alignment"), 4_u32.to_le_bytes().to_vec(), 64_u32.to_le_bytes().to_vec()].concat());
+    let words = [9_u32.to_le_bytes(), 8_u32.to_le_bytes()].concat();
+    file.extend([text("tokens"), words, 2_u64.to_le_bytes().to_vec(), text("a"), text("bc")].concat());
+    file.extend([text("heads"), 5_u32.to_le_bytes().to_vec(), 6_i32.to_le_bytes().to_vec()].concat());
+    file.extend([text("weight"), 2_u32.to_le_bytes().to_vec()].concat());
+    file.extend([columns, 1].map(u64::to_le_bytes).concat());
+    file.extend([kind.to_le_bytes().to_vec(), 0_u64.to_le_bytes().to_vec()].concat());
+    file.resize(file.len().next_multiple_of(64), 0);
+    file.extend(data);
+    file
+}
+
+#[test]
+fn gguf_files() {
+    let dir = folder("gguf");
+    let path = dir.join("model.gguf");
+    let whole = gguf_bytes(0, 3, &[1.0_f32, -2.0, 0.5].map(f32::to_le_bytes).concat());
+    fs::write(&path, &whole).unwrap();
+    let tensors = Tensors::gguf(&path).unwrap();
+    let weight = tensors.get("weight").unwrap();
+    assert_eq!((weight.shape(), weight.to_f32().unwrap()), (&[1, 3][..], vec![1.0, -2.0, 0.5]));
+    assert_eq!((tensors.scalar("heads"), tensors.scalar("general.architecture")), (Some(6.0), None));
+
+    // 144 bytes of zeros are a block of q4_K.
+    fs::write(&path, gguf_bytes(12, 256, &[0; 144])).unwrap();
+    let tensors = Tensors::gguf(&path).unwrap();
+    let weight = tensors.get("weight").unwrap();
+    assert_eq!((weight.dtype(), weight.to_f32().unwrap()), (super::DType::Q4K, vec![0.0; 256]));
+
+    for length in 0..whole.len() {
+        fs::write(&path, &whole[..length]).unwrap();
+        assert!(Tensors::gguf(&path).is_err(), "cut at {length}");
+    }
+    for (kind, columns) in [(12, 128), (16, 256), (0, u64::MAX)] {
+        fs::write(&path, gguf_bytes(kind, columns, &[0; 144])).unwrap();
+        assert!(Tensors::gguf(&path).is_err(), "{kind} {columns}");
     }
     fs::remove_dir_all(dir).unwrap();
 }

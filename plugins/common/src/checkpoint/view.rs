@@ -23,6 +23,12 @@ pub enum DType {
     Q5_0,
     Q5_1,
     Q8_0,
+    Q2K,
+    Q3K,
+    Q4K,
+    Q5K,
+    Q6K,
+    Q8K,
 }
 
 impl DType {
@@ -33,7 +39,7 @@ impl DType {
             Self::F32 | Self::I32 => 4,
             Self::F16 | Self::BF16 | Self::I16 => 2,
             Self::I8 | Self::U8 | Self::Bool => 1,
-            Self::Q4_0 | Self::Q4_1 | Self::Q5_0 | Self::Q5_1 | Self::Q8_0 => blocks::bytes(self).unwrap_or(1),
+            _ => blocks::bytes(self).unwrap_or(1),
         }
     }
 
@@ -44,7 +50,7 @@ impl DType {
 
     /// Bytes of so many elements; `None` if those are no whole blocks, or too many.
     pub(super) fn bytes(self, elements: usize) -> Option<usize> {
-        let block = if self.is_quantized() { blocks::BLOCK } else { 1 };
+        let block = blocks::length(self);
         elements.is_multiple_of(block).then_some(elements / block)?.checked_mul(self.size())
     }
 }
@@ -67,6 +73,12 @@ impl fmt::Display for DType {
             Self::Q5_0 => "q5_0",
             Self::Q5_1 => "q5_1",
             Self::Q8_0 => "q8_0",
+            Self::Q2K => "q2_K",
+            Self::Q3K => "q3_K",
+            Self::Q4K => "q4_K",
+            Self::Q5K => "q5_K",
+            Self::Q6K => "q6_K",
+            Self::Q8K => "q8_K",
         })
     }
 }
@@ -127,10 +139,8 @@ impl<'a> TensorView<'a> {
             DType::I16 => self.convert(|b| f32::from(i16::from_le_bytes(b))),
             DType::I8 => self.convert(|b| f32::from(i8::from_le_bytes(b))),
             DType::U8 | DType::Bool => self.convert(|[b]| f32::from(b)),
-            DType::Q4_0 | DType::Q4_1 | DType::Q5_0 | DType::Q5_1 | DType::Q8_0 => {
-                blocks::dequantize(self.dtype, self.data)
-            }
             DType::I64 => return Err(self.unsuitable()),
+            _ => blocks::dequantize(self.dtype, self.data),
         })
     }
 

@@ -122,7 +122,7 @@ pub(super) struct Lineage {
     context: usize,
     beams: usize,
     fed: usize,
-    /// Rows appended to the layers so far.
+    /// The row that the next token gets, where rows are numbered by the session.
     appended: u32,
     /// `[beams, context]`, the first `fed` of each in use.
     rows: Vec<u32>,
@@ -151,6 +151,12 @@ impl Lineage {
 
     /// Gives each beam the next `n` rows, beam after beam. The caller has checked that they fit the context.
     pub(super) fn feed(&mut self, n: usize) {
+        self.feed_from(self.appended, n);
+    }
+
+    /// The same, with rows from `first` on.
+    pub(super) fn feed_from(&mut self, first: u32, n: usize) {
+        self.appended = first;
         for beam in 0..self.beams {
             let new: Range<usize> = beam * self.context + self.fed..beam * self.context + self.fed + n;
             for slot in &mut self.rows[new] {

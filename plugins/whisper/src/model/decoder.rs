@@ -5,15 +5,15 @@ use std::sync::Arc;
 use super::attention::{self, Heads, Watched};
 use super::cache::{AudioLayer, Lineage, SelfLayer};
 use super::linear::{Into, Workspace, linear, project};
-use super::session::{ModelError, TokenModel};
-use super::{AudioFeatures, WhisperModel};
+use super::native::{Audio, Model};
+use super::session::{ModelError, TokenModel, check_feed, check_reorder};
 use crate::kernels;
 
 /// A decoding run over one window; see [`TokenModel`].
 #[derive(Debug)]
-pub struct Session {
-    model: Arc<WhisperModel>,
-    audio: Arc<AudioFeatures>,
+pub(super) struct Session {
+    model: Arc<Model>,
+    audio: Arc<Audio>,
     lineage: Lineage,
     layers: Vec<SelfLayer>,
     work: Work,
@@ -43,35 +43,11 @@ pub(super) struct Watch {
 }
 
 impl Session {
-    pub(super) fn new(model: Arc<WhisperModel>, audio: Arc<AudioFeatures>) -> Self {
+    pub(super) fn new(model: Arc<Model>, audio: Arc<Audio>) -> Self {
         let dims = model.dims();
         let context = dims.n_text_ctx;
         let layers = (0..dims.decoder_layers).map(|_| SelfLayer::new(dims.d_model)).collect();
         Self { model, audio, lineage: Lineage::new(context), layers, work: Work::default() }
-    }
-
-    /// Checks the arguments of [`TokenModel::forward`].
-    pub(crate) fn check(&self, tokens: &[u32], positions: &[usize]) -> Result<(), ModelError> {
-        let (dims, beams) = (self.model.dims(), self.lineage.beams());
-        let n = tokens.len() / beams;
-        if n == 0 || !tokens.len().is_multiple_of(beams) {
-            return Err(ModelError::shape(
-                "the number of tokens",
-                tokens.len(),
-                format!("a multiple of the {beams} beams"),
-            ));
-        }
-        let wanted = self.lineage.fed() + n;
-        if wanted > dims.n_text_ctx {
-            return Err(ModelError::ContextOverflow { wanted, context: dims.n_text_ctx });
-        }
-        if let Some(&token) = tokens.iter().find(|&&token| token as usize >= dims.n_vocab) {
-            return Err(ModelError::UnknownToken { token, vocab: dims.n_vocab });
-        }
-        if let Some(&position) = positions.iter().find(|&&position| position >= n) {
-            return Err(ModelError::shape("a position", position, format!("below the number of tokens per beam, {n}")));
-        }
-        Ok(())
     }
 
     pub(super) fn forward_watched(
@@ -91,20 +67,20 @@ impl Session {
 
 /// What one session is fed in a step of a [`Batch`]; see [`TokenModel::forward`].
 #[derive(Debug)]
-pub struct Feed<'s> {
+pub(super) struct Feed<'s> {
     /// The session.
-    pub session: &'s mut Session,
+    pub(super) session: &'s mut Session,
     /// `[beams, n]`
-    pub tokens: &'s [u32],
+    pub(super) tokens: &'s [u32],
     /// Indices into the `n` tokens.
-    pub positions: &'s [usize],
+    pub(super) positions: &'s [usize],
     /// `[beams, positions, vocabulary]`, overwritten.
-    pub logits: &'s mut Vec<f32>,
+    pub(super) logits: &'s mut Vec<f32>,
 }
 
 /// Steps of several sessions of one model at once: each weight is read once for all of them.
 #[derive(Debug, Default)]
-pub struct Batch {
+pub(super) struct Batch {
     work: Work,
 }
 
@@ -113,19 +89,19 @@ impl Batch {
     ///
     /// # Errors
     /// As [`TokenModel::forward`]; all sessions are unchanged then.
-    pub fn forward(&mut self, model: &WhisperModel, feeds: &mut [Feed<'_>]) -> Result<(), ModelError> {
+    pub(super) fn forward(&mut self, model: &Model, feeds: &mut [Feed<'_>]) -> Result<(), ModelError> {
         forward(model, feeds, &mut self.work, None)
     }
 }
 
 fn forward(
-    model: &WhisperModel,
+    model: &Model,
     feeds: &mut [Feed<'_>],
     work: &mut Work,
     mut watch: Option<&mut Watch>,
 ) -> Result<(), ModelError> {
     for feed in feeds.iter() {
-        feed.session.check(feed.tokens, feed.positions)?;
+        check_feed(feed.session, feed.tokens, feed.positions)?;
     }
     let (dims, weights, team) = (model.dims(), &model.weights.decoder, &model.team);
     let d = dims.d_model;
@@ -247,13 +223,7 @@ impl TokenModel for Session {
     }
 
     fn reorder(&mut self, source: &[usize]) -> Result<(), ModelError> {
-        let beams = self.lineage.beams();
-        if source.is_empty() {
-            return Err(ModelError::shape("the number of beams", 0, "at least 1"));
-        }
-        if let Some(beam) = source.iter().find(|&&beam| beam >= beams) {
-            return Err(ModelError::shape("a beam to continue", beam, format!("below {beams}")));
-        }
+        check_reorder(self.lineage.beams(), source)?;
         self.lineage.reorder(source);
         Ok(())
     }
@@ -272,7 +242,7 @@ fn norm(norm: &crate::weights::Norm, x: &[f32], out: &mut Vec<f32>) {
 }
 
 /// The audio's keys and values for every layer.
-pub(super) fn audio_layers(model: &WhisperModel, hidden: &[f32]) -> Vec<AudioLayer> {
+pub(super) fn audio_layers(model: &Model, hidden: &[f32]) -> Vec<AudioLayer> {
     let dims = model.dims();
     let frames = hidden.len() / dims.d_model;
     let mut space = Workspace::default();

@@ -1,49 +1,49 @@
-//! The Whisper network on the processor.
+//! The network: log-mel features in, next-token logits out.
 //!
-//! Data flow: [`frontend`](crate::frontend) → [`WhisperModel::encode`] → [`AudioFeatures`] → [`WhisperModel::session`] →
-//! [`TokenModel::forward`], step by step, driven by a search.
+//! It runs on one of two backends, see [`Place`]; what is above doesn't know which.
 //!
-//! Weights stay in the half precision in which they are published; arithmetic is in single precision. A decode step is bound by reading
-//! weights, so this halves its time without changing a result. The encoder's matrix products are bound by arithmetic; weights are widened
-//! as they come up.
+//! *Native*: own kernels for the processor. Weights stay in the half precision in which they are published; arithmetic is in single
+//! precision. A decode step is bound by reading weights, so this halves its time without changing a result. The encoder's matrix products
+//! are bound by arithmetic; weights are widened as they come up.
+//!
+//! *candle*: accelerators, and the processor for comparison.
 
 mod attention;
 mod cache;
+#[cfg(feature = "candle")]
+mod candle;
 mod decoder;
 mod encoder;
 mod linear;
+mod native;
+mod place;
 pub mod session;
 mod team;
 
+use std::borrow::Cow;
 use std::path::Path;
 use std::sync::Arc;
 
-pub use decoder::{Batch, Feed, Session};
+pub use place::{ComputeType, DeviceName, Place, PlaceError};
 pub use session::{ModelError, TokenModel};
 
 use crate::checkpoint::{self, LoadError};
 use crate::weights::{Dims, Weights};
-use cache::AudioLayer;
-use decoder::Watch;
-use team::{Shared, Team};
+use team::Team;
 
-/// What the network computes with.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum ComputeType {
-    /// Single precision; the reference's results.
-    #[default]
-    Float32,
-    /// Linear layers with int8 weights (one scale per row) and 12-bit activations; everything else in single precision.
-    Int8,
-}
+/// Windows that an accelerator encodes at a time, at most.
+#[cfg(feature = "candle")]
+const WINDOWS_AT_ONCE: usize = 8;
 
 /// How a model is to be run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LoadOptions {
-    /// Threads to compute with, at least one.
+    /// Threads of the processor to compute with, at least one.
     pub threads: usize,
     /// What to compute with, whatever the weights are stored in.
     pub compute_type: ComputeType,
+    /// What to compute on.
+    pub place: Place,
 }
 
 impl Default for LoadOptions {
@@ -52,6 +52,7 @@ impl Default for LoadOptions {
         Self {
             threads: std::thread::available_parallelism().map_or(1, usize::from),
             compute_type: ComputeType::default(),
+            place: Place::default(),
         }
     }
 }
@@ -59,24 +60,71 @@ impl Default for LoadOptions {
 /// A loaded model; shared by all requests.
 #[derive(Debug)]
 pub struct WhisperModel {
-    weights: Weights,
-    team: Team,
-    /// Whether the audio's keys and values are kept in half precision.
-    half_audio: bool,
+    network: Network,
+    alignment_heads: Vec<(usize, usize)>,
+    compute_type: ComputeType,
+    place: Place,
+    threads: usize,
+}
+
+#[derive(Debug)]
+enum Network {
+    Native(Arc<native::Model>),
+    #[cfg(feature = "candle")]
+    Candle(Arc<candle::Model>),
+}
+
+/// What a network is about to be loaded onto.
+enum Opened {
+    Native,
+    #[cfg(feature = "candle")]
+    Candle(candle::Device),
+}
+
+impl Opened {
+    fn new(options: &LoadOptions) -> Result<Self, PlaceError> {
+        options.place.check(options.compute_type)?;
+        match options.place {
+            Place::Native => Ok(Self::Native),
+            #[cfg(feature = "candle")]
+            Place::Candle(name) => candle::open(name).map(Self::Candle),
+            #[cfg(not(feature = "candle"))]
+            Place::Candle(_) => Err(PlaceError::without_candle()),
+        }
+    }
 }
 
 /// Encoder output of one window, with the decoder's cross-attention keys and values computed from it.
 #[derive(Debug)]
-pub struct AudioFeatures {
-    /// `[frames, d_model]`
-    hidden: Vec<f32>,
-    layers: Vec<AudioLayer>,
+pub struct AudioFeatures(Audio);
+
+#[derive(Debug)]
+enum Audio {
+    Native(Arc<native::Audio>),
+    #[cfg(feature = "candle")]
+    Candle(Arc<candle::Audio>),
 }
 
 impl AudioFeatures {
+    fn native(audio: native::Audio) -> Arc<Self> {
+        Arc::new(Self(Audio::Native(Arc::new(audio))))
+    }
+
+    #[cfg(feature = "candle")]
+    fn candle(audio: candle::Audio) -> Arc<Self> {
+        Arc::new(Self(Audio::Candle(Arc::new(audio))))
+    }
+
     /// The encoder's output, `[frames, d_model]`.
-    pub fn hidden(&self) -> &[f32] {
-        &self.hidden
+    ///
+    /// # Errors
+    /// It can't be fetched from the device.
+    pub fn hidden(&self) -> Result<Cow<'_, [f32]>, ModelError> {
+        match &self.0 {
+            Audio::Native(audio) => Ok(Cow::Borrowed(&audio.hidden)),
+            #[cfg(feature = "candle")]
+            Audio::Candle(audio) => audio.hidden().map(Cow::Owned),
+        }
     }
 }
 
@@ -95,48 +143,87 @@ impl WhisperModel {
     /// Loads the model in `dir`, in any of the layouts of [`checkpoint::Layout`].
     ///
     /// # Errors
-    /// There is no model, or it is damaged or not Whisper.
+    /// There is no model, or it is damaged or not Whisper; the device isn't there or can't hold it.
     pub fn load(dir: &Path, options: &LoadOptions) -> Result<Self, LoadError> {
-        let team = Team::new(options.threads);
-        let mut weights = checkpoint::read(dir)?;
-        let half_audio = options.compute_type == ComputeType::Int8;
-        // Convolutions are a few percent of the work and stay as they are.
-        let mut matrices = weights.linear_matrices();
-        let count = matrices.len();
-        let matrices = Shared::new(&mut matrices);
-        team.run(|| {
-            team.each(count, &|index| {
-                // SAFETY: each index comes up once.
-                let matrix = &mut unsafe { matrices.part(index..index + 1) }[0];
-                match options.compute_type {
-                    ComputeType::Float32 => matrix.dequantize(),
-                    ComputeType::Int8 => matrix.quantize(),
-                }
-            });
+        // That a device isn't there should not be found after gigabytes were read.
+        let opened = Opened::new(options)?;
+        Self::on(opened, checkpoint::read(dir)?, options)
+    }
+
+    /// A model of these weights.
+    ///
+    /// # Errors
+    /// The device isn't there or can't hold it.
+    pub fn new(weights: Weights, options: &LoadOptions) -> Result<Self, LoadError> {
+        Self::on(Opened::new(options)?, weights, options)
+    }
+
+    fn on(opened: Opened, mut weights: Weights, options: &LoadOptions) -> Result<Self, LoadError> {
+        let team = Team::new(match options.place.device() {
+            DeviceName::Cpu => options.threads,
+            // The caller's thread tells an accelerator what to do.
+            DeviceName::Cuda(_) | DeviceName::Metal => 1,
         });
-        Ok(Self { weights, team, half_audio })
+        let threads = team.threads();
+        let alignment_heads = std::mem::take(&mut weights.alignment_heads);
+        let network = match opened {
+            Opened::Native => Network::Native(Arc::new(native::Model::new(weights, team, options.compute_type))),
+            #[cfg(feature = "candle")]
+            Opened::Candle(device) => {
+                Network::Candle(Arc::new(candle::Model::new(weights, team, device, options.compute_type)?))
+            }
+        };
+        Ok(Self { network, alignment_heads, compute_type: options.compute_type, place: options.place, threads })
     }
 
     /// Sizes of the network.
     pub fn dims(&self) -> &Dims {
-        &self.weights.dims
+        match &self.network {
+            Network::Native(model) => model.dims(),
+            #[cfg(feature = "candle")]
+            Network::Candle(model) => model.dims(),
+        }
     }
 
     /// (layer, head) pairs whose cross attention follows the audio: word timestamps come from them.
     pub fn alignment_heads(&self) -> &[(usize, usize)] {
-        &self.weights.alignment_heads
+        &self.alignment_heads
+    }
+
+    /// What it computes on.
+    pub fn place(&self) -> Place {
+        self.place
+    }
+
+    /// What it computes with.
+    pub fn compute_type(&self) -> ComputeType {
+        self.compute_type
     }
 
     /// Memory that [`AudioFeatures`] of one window need, bytes.
     pub fn audio_bytes(&self) -> usize {
-        let dims = self.dims();
-        let value = if self.half_audio { size_of::<half::f16>() } else { size_of::<f32>() };
-        dims.n_audio_ctx * dims.d_model * (2 * dims.decoder_layers * value + size_of::<f32>())
+        match &self.network {
+            Network::Native(model) => model.audio_bytes(),
+            #[cfg(feature = "candle")]
+            Network::Candle(model) => model.audio_bytes(),
+        }
     }
 
-    /// Threads it computes with.
+    /// Threads of the processor that it computes with.
     pub fn threads(&self) -> usize {
-        self.team.threads()
+        self.threads
+    }
+
+    /// Runs each kind of step once. Accelerators compile and choose their kernels at the first use, which takes seconds.
+    ///
+    /// # Errors
+    /// The device fails, for instance for lack of memory.
+    pub fn warm_up(&self) -> Result<(), ModelError> {
+        match &self.network {
+            Network::Native(_) => Ok(()),
+            #[cfg(feature = "candle")]
+            Network::Candle(model) => model.warm_up(&self.alignment_heads),
+        }
     }
 
     /// Encodes one window of log-mel features, `[n_mels, frames]`: 3000 frames for the official models.
@@ -144,36 +231,62 @@ impl WhisperModel {
     /// # Errors
     /// `mel` is no whole even number of frames, or more of them than the encoder has positions for.
     pub fn encode(&self, mel: &[f32]) -> Result<Arc<AudioFeatures>, ModelError> {
-        let dims = self.dims();
-        let frames = mel.len() / dims.n_mels;
-        if frames == 0 || frames % 2 == 1 || frames > 2 * dims.n_audio_ctx || frames * dims.n_mels != mel.len() {
-            let wanted = format!("{} bins times an even number of frames up to {}", dims.n_mels, 2 * dims.n_audio_ctx);
-            return Err(ModelError::shape("the number of mel values", mel.len(), wanted));
+        Ok(match &self.network {
+            Network::Native(model) => AudioFeatures::native(model.encode(mel)?),
+            #[cfg(feature = "candle")]
+            Network::Candle(model) => AudioFeatures::candle(model.encode(mel)?),
+        })
+    }
+
+    /// Windows that are encoded faster together than one by one; 1 where that gains nothing.
+    pub fn windows_at_once(&self) -> usize {
+        match &self.network {
+            Network::Native(_) => 1, // a window alone keeps all threads busy
+            #[cfg(feature = "candle")]
+            Network::Candle(_) => WINDOWS_AT_ONCE,
         }
-        let hidden =
-            self.team.run(|| encoder::encode(&self.team, &self.weights.encoder, dims.encoder_heads, mel, frames));
-        self.features(hidden)
+    }
+
+    /// Encodes several windows; accelerators compute those of equal length side by side.
+    ///
+    /// # Errors
+    /// As [`WhisperModel::encode`].
+    pub fn encode_all(&self, mels: &[&[f32]]) -> Result<Vec<Arc<AudioFeatures>>, ModelError> {
+        match &self.network {
+            Network::Native(_) => mels.iter().map(|mel| self.encode(mel)).collect(),
+            #[cfg(feature = "candle")]
+            Network::Candle(model) => Ok(model.encode_all(mels)?.into_iter().map(AudioFeatures::candle).collect()),
+        }
     }
 
     /// Features from an encoder output that was computed elsewhere, `[frames, d_model]`.
     ///
     /// # Errors
-    /// The values are no whole number of frames.
+    /// The values are no whole number of frames, or more of them than the encoder has positions for.
     pub fn features(&self, hidden: Vec<f32>) -> Result<Arc<AudioFeatures>, ModelError> {
-        if hidden.is_empty() || !hidden.len().is_multiple_of(self.dims().d_model) {
-            return Err(ModelError::shape(
-                "the number of feature values",
-                hidden.len(),
-                format!("a multiple of {}", self.dims().d_model),
-            ));
-        }
-        let layers = self.team.run(|| decoder::audio_layers(self, &hidden));
-        Ok(Arc::new(AudioFeatures { hidden, layers }))
+        Ok(match &self.network {
+            Network::Native(model) => AudioFeatures::native(model.features(hidden)?),
+            #[cfg(feature = "candle")]
+            Network::Candle(model) => AudioFeatures::candle(model.features(&hidden)?),
+        })
     }
 
     /// Starts decoding.
-    pub fn session(self: &Arc<Self>, audio: &Arc<AudioFeatures>) -> Session {
-        Session::new(Arc::clone(self), Arc::clone(audio))
+    ///
+    /// # Panics
+    /// `audio` was made by a model on another backend.
+    pub fn session(&self, audio: &AudioFeatures) -> Session {
+        Session(match (&self.network, &audio.0) {
+            (Network::Native(model), Audio::Native(audio)) => {
+                Run::Native(Box::new(decoder::Session::new(Arc::clone(model), Arc::clone(audio))))
+            }
+            #[cfg(feature = "candle")]
+            (Network::Candle(model), Audio::Candle(audio)) => {
+                Run::Candle(Box::new(candle::Session::new(Arc::clone(model), Arc::clone(audio))))
+            }
+            #[cfg(feature = "candle")]
+            _ => panic!("audio features belong to the model that made them"),
+        })
     }
 
     /// Feeds `tokens` in one go and watches where the given (layer, head) pairs look.
@@ -186,18 +299,129 @@ impl WhisperModel {
         tokens: &[u32],
         heads: &[(usize, usize)],
     ) -> Result<CrossAttention, ModelError> {
-        let dims = self.dims();
-        for (index, &(layer, head)) in heads.iter().enumerate() {
-            if layer >= dims.decoder_layers || head >= dims.decoder_heads || heads[..index].contains(&(layer, head)) {
-                let wanted = format!("below {}.{}, each once", dims.decoder_layers, dims.decoder_heads);
-                return Err(ModelError::shape("a layer and head to watch", format!("{layer}.{head}"), wanted));
+        match (&self.network, &audio.0) {
+            (Network::Native(model), Audio::Native(audio)) => model.cross_attention(audio, tokens, heads),
+            #[cfg(feature = "candle")]
+            (Network::Candle(model), Audio::Candle(audio)) => model.cross_attention(audio, tokens, heads),
+            #[cfg(feature = "candle")]
+            _ => Err(ModelError::foreign()),
+        }
+    }
+}
+
+/// A decoding run over one window; see [`TokenModel`].
+#[derive(Debug)]
+pub struct Session(Run);
+
+#[derive(Debug)]
+enum Run {
+    Native(Box<decoder::Session>),
+    #[cfg(feature = "candle")]
+    Candle(Box<candle::Session>),
+}
+
+impl Session {
+    /// Checks the arguments of [`TokenModel::forward`].
+    pub(crate) fn check(&self, tokens: &[u32], positions: &[usize]) -> Result<(), ModelError> {
+        session::check_feed(self, tokens, positions)
+    }
+
+    fn run(&self) -> &dyn TokenModel {
+        match &self.0 {
+            Run::Native(session) => &**session,
+            #[cfg(feature = "candle")]
+            Run::Candle(session) => &**session,
+        }
+    }
+
+    fn run_mut(&mut self) -> &mut dyn TokenModel {
+        match &mut self.0 {
+            Run::Native(session) => &mut **session,
+            #[cfg(feature = "candle")]
+            Run::Candle(session) => &mut **session,
+        }
+    }
+}
+
+impl TokenModel for Session {
+    fn vocab_size(&self) -> usize {
+        self.run().vocab_size()
+    }
+
+    fn context(&self) -> usize {
+        self.run().context()
+    }
+
+    fn beams(&self) -> usize {
+        self.run().beams()
+    }
+
+    fn fed(&self) -> usize {
+        self.run().fed()
+    }
+
+    fn forward(&mut self, tokens: &[u32], positions: &[usize], logits: &mut Vec<f32>) -> Result<(), ModelError> {
+        self.run_mut().forward(tokens, positions, logits)
+    }
+
+    fn reorder(&mut self, source: &[usize]) -> Result<(), ModelError> {
+        self.run_mut().reorder(source)
+    }
+}
+
+/// What one session is fed in a step of a [`Batch`]; see [`TokenModel::forward`].
+#[derive(Debug)]
+pub struct Feed<'s> {
+    /// The session.
+    pub session: &'s mut Session,
+    /// `[beams, n]`
+    pub tokens: &'s [u32],
+    /// Indices into the `n` tokens.
+    pub positions: &'s [usize],
+    /// `[beams, positions, vocabulary]`, overwritten.
+    pub logits: &'s mut Vec<f32>,
+}
+
+impl Feed<'_> {
+    fn native(&mut self) -> Result<decoder::Feed<'_>, ModelError> {
+        let Self { session, tokens, positions, logits } = self;
+        match &mut session.0 {
+            Run::Native(session) => Ok(decoder::Feed { session, tokens, positions, logits }),
+            #[cfg(feature = "candle")]
+            Run::Candle(_) => Err(ModelError::foreign()),
+        }
+    }
+
+    #[cfg(feature = "candle")]
+    fn candle(&mut self) -> Result<candle::Feed<'_>, ModelError> {
+        let Self { session, tokens, positions, logits } = self;
+        match &mut session.0 {
+            Run::Candle(session) => Ok(candle::Feed { session, tokens, positions, logits }),
+            Run::Native(_) => Err(ModelError::foreign()),
+        }
+    }
+}
+
+/// Steps of several sessions of one model at once: each weight is read once for all of them.
+#[derive(Debug, Default)]
+pub struct Batch {
+    native: decoder::Batch,
+}
+
+impl Batch {
+    /// Feeds each session its tokens. Sessions may have different lengths, numbers of beams and numbers of tokens.
+    ///
+    /// # Errors
+    /// As [`TokenModel::forward`]; all sessions are unchanged then.
+    pub fn forward(&mut self, model: &WhisperModel, feeds: &mut [Feed<'_>]) -> Result<(), ModelError> {
+        match &model.network {
+            Network::Native(model) => {
+                self.native.forward(model, &mut feeds.iter_mut().map(Feed::native).collect::<Result<Vec<_>, _>>()?)
+            }
+            #[cfg(feature = "candle")]
+            Network::Candle(model) => {
+                model.forward(&mut feeds.iter_mut().map(Feed::candle).collect::<Result<Vec<_>, _>>()?)
             }
         }
-        let frames = audio.hidden.len() / dims.d_model;
-        let mut watch = Watch { heads: heads.to_vec(), scores: vec![vec![0.0; tokens.len() * frames]; heads.len()] };
-        let positions: Vec<usize> = (0..tokens.len()).collect();
-        let mut logits = Vec::new();
-        self.session(audio).forward_watched(tokens, &positions, &mut logits, Some(&mut watch))?;
-        Ok(CrossAttention { scores: watch.scores.concat(), frames, logits })
     }
 }

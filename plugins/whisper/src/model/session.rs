@@ -3,6 +3,8 @@
 
 use thiserror::Error;
 
+use crate::weights::Dims;
+
 /// Why the network could not be run.
 #[derive(Clone, Debug, Error, PartialEq)]
 pub enum ModelError {
@@ -51,6 +53,75 @@ impl ModelError {
     pub(crate) fn shape(what: &'static str, got: impl ToString, wanted: impl ToString) -> Self {
         Self::Shape { what, got: got.to_string(), wanted: wanted.to_string() }
     }
+
+    /// A session or audio of another model.
+    #[cfg(feature = "candle")]
+    pub(super) fn foreign() -> Self {
+        Self::shape("the model of a session or of its audio", "another one", "the model that is asked")
+    }
+}
+
+/// Checks the arguments of [`TokenModel::forward`].
+pub(super) fn check_feed(session: &dyn TokenModel, tokens: &[u32], positions: &[usize]) -> Result<(), ModelError> {
+    let (beams, context, vocab) = (session.beams(), session.context(), session.vocab_size());
+    let n = tokens.len() / beams;
+    if n == 0 || !tokens.len().is_multiple_of(beams) {
+        let wanted = format!("a multiple of the {beams} beams");
+        return Err(ModelError::shape("the number of tokens", tokens.len(), wanted));
+    }
+    let wanted = session.fed() + n;
+    if wanted > context {
+        return Err(ModelError::ContextOverflow { wanted, context });
+    }
+    if let Some(&token) = tokens.iter().find(|&&token| token as usize >= vocab) {
+        return Err(ModelError::UnknownToken { token, vocab });
+    }
+    if let Some(&position) = positions.iter().find(|&&position| position >= n) {
+        return Err(ModelError::shape("a position", position, format!("below the number of tokens per beam, {n}")));
+    }
+    Ok(())
+}
+
+/// Checks the argument of [`TokenModel::reorder`] for a session of `beams` sequences.
+pub(super) fn check_reorder(beams: usize, source: &[usize]) -> Result<(), ModelError> {
+    if source.is_empty() {
+        return Err(ModelError::shape("the number of beams", 0, "at least 1"));
+    }
+    match source.iter().find(|&&beam| beam >= beams) {
+        Some(beam) => Err(ModelError::shape("a beam to continue", beam, format!("below {beams}"))),
+        None => Ok(()),
+    }
+}
+
+/// Checks the (layer, head) pairs whose cross attention is to be watched.
+pub(super) fn check_heads(dims: &Dims, heads: &[(usize, usize)]) -> Result<(), ModelError> {
+    for (index, &(layer, head)) in heads.iter().enumerate() {
+        if layer >= dims.decoder_layers || head >= dims.decoder_heads || heads[..index].contains(&(layer, head)) {
+            let wanted = format!("below {}.{}, each once", dims.decoder_layers, dims.decoder_heads);
+            return Err(ModelError::shape("a layer and head to watch", format!("{layer}.{head}"), wanted));
+        }
+    }
+    Ok(())
+}
+
+/// Checks log-mel features of one window, and counts their frames.
+pub(super) fn check_mel(dims: &Dims, mel: &[f32]) -> Result<usize, ModelError> {
+    let frames = mel.len() / dims.n_mels;
+    if frames == 0 || frames % 2 == 1 || frames > 2 * dims.n_audio_ctx || frames * dims.n_mels != mel.len() {
+        let wanted = format!("{} bins times an even number of frames up to {}", dims.n_mels, 2 * dims.n_audio_ctx);
+        return Err(ModelError::shape("the number of mel values", mel.len(), wanted));
+    }
+    Ok(frames)
+}
+
+/// Checks encoder output that was computed elsewhere, and counts its frames.
+pub(super) fn check_hidden(dims: &Dims, hidden: &[f32]) -> Result<usize, ModelError> {
+    let frames = hidden.len() / dims.d_model;
+    if frames == 0 || frames > dims.n_audio_ctx || !hidden.len().is_multiple_of(dims.d_model) {
+        let wanted = format!("{} times a number of frames up to {}", dims.d_model, dims.n_audio_ctx);
+        return Err(ModelError::shape("the number of feature values", hidden.len(), wanted));
+    }
+    Ok(frames)
 }
 
 /// One decoding run over one window: some sequences (*beams*) of equal length that share the audio.

@@ -72,11 +72,16 @@ impl Network for WhisperModel {
     type Work = Batch;
 
     fn windows_at_once(&self) -> usize {
-        1 // a window alone keeps all threads busy
+        Self::windows_at_once(self)
     }
 
     fn encode(&self, windows: &[Vec<f32>]) -> Vec<Result<Arc<AudioFeatures>, ModelError>> {
-        windows.iter().map(|mel| self.encode(mel)).collect()
+        let mels: Vec<&[f32]> = windows.iter().map(Vec::as_slice).collect();
+        match self.encode_all(&mels) {
+            Ok(audio) => audio.into_iter().map(Ok).collect(),
+            // One of them is at fault, perhaps: each answers for itself.
+            Err(_) => windows.iter().map(|mel| self.encode(mel)).collect(),
+        }
     }
 
     fn session(self: &Arc<Self>, audio: &Arc<AudioFeatures>) -> Session {

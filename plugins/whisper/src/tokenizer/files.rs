@@ -1,5 +1,6 @@
 //! The official files that hold a vocabulary, in order of preference: `tokenizer.json`; `vocab.json` with
-//! `added_tokens.json`; `vocabulary.json` or `vocabulary.txt` of CTranslate2; whisper.cpp's model file.
+//! `added_tokens.json`; `vocabulary.json` or `vocabulary.txt` of CTranslate2; openai's `multilingual.tiktoken` and `gpt2.tiktoken`;
+//! whisper.cpp's model file.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -7,6 +8,8 @@ use std::fmt;
 use std::fs;
 use std::path::Path;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD_NO_PAD as BASE64;
 use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 use syrinx_plugin_common::checkpoint::ggml;
@@ -18,14 +21,20 @@ use crate::checkpoint::ggml_file;
 /// Name of the token that ends a text; ordinary tokens are the ids below it.
 const END_OF_TEXT: &str = "<|endoftext|>";
 
+/// openai's vocabulary files, and the size of the vocabulary from which on a model has the second.
+/// Source: openai/whisper `whisper/model.py: Whisper.is_multilingual`, `whisper/tokenizer.py: get_encoding`.
+const ENGLISH_RANKS: &str = "gpt2.tiktoken";
+const MULTILINGUAL_RANKS: &str = "multilingual.tiktoken";
+const MULTILINGUAL_VOCABULARY: usize = 51_865;
+
 /// What the files say: ordinary tokens by id, and the ids of the special ones by name.
 pub(super) struct Listing {
     pub(super) tokens: Vec<Box<[u8]>>,
     pub(super) specials: HashMap<String, u32>,
 }
 
-/// Reads the vocabulary of a model directory.
-pub(super) fn read(dir: &Path) -> Result<Listing, TokenizerError> {
+/// Reads the vocabulary of a model directory. `model_vocabulary` tells openai's two apart.
+pub(super) fn read(dir: &Path, model_vocabulary: usize) -> Result<Listing, TokenizerError> {
     let tokenizer = dir.join("tokenizer.json");
     if tokenizer.is_file() {
         return read_tokenizer_json(&tokenizer);
@@ -44,6 +53,10 @@ pub(super) fn read(dir: &Path) -> Result<Listing, TokenizerError> {
     if lines.is_file() {
         let text = read_text(&lines)?;
         return listing(&lines, (0..).zip(text.lines().map(Cow::Borrowed)));
+    }
+    let ranks = dir.join(if model_vocabulary < MULTILINGUAL_VOCABULARY { ENGLISH_RANKS } else { MULTILINGUAL_RANKS });
+    if ranks.is_file() {
+        return read_tiktoken(&ranks);
     }
     if let Some(model) = ggml_file(dir) {
         return read_ggml(&model);
@@ -127,6 +140,23 @@ fn read_ggml(path: &Path) -> Result<Listing, TokenizerError> {
         tokens.pop();
     }
     Ok(Listing { tokens: tokens.into_iter().map(Vec::into_boxed_slice).collect(), specials: HashMap::new() })
+}
+
+/// openai's vocabulary: a line for each ordinary token, its bytes in base 64 and its id.
+fn read_tiktoken(path: &Path) -> Result<Listing, TokenizerError> {
+    let text = read_text(path)?;
+    let malformed = |line: usize| TokenizerError::Line { path: path.to_owned(), line: line + 1 };
+    let mut tokens = Vec::new();
+    for (number, line) in text.lines().enumerate() {
+        let (token, id) = line.split_once(' ').ok_or_else(|| malformed(number))?;
+        if id.parse() != Ok(number) {
+            return Err(malformed(number));
+        }
+        // The last multilingual token has no bytes, which is written as a lone padding character.
+        let bytes = BASE64.decode(token.trim_end_matches('=')).map_err(|_| malformed(number))?;
+        tokens.push(bytes.into_boxed_slice());
+    }
+    Ok(Listing { tokens, specials: HashMap::new() })
 }
 
 fn read_text(path: &Path) -> Result<String, TokenizerError> {

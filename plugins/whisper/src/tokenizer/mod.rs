@@ -41,11 +41,14 @@ pub enum TokenizerError {
     #[error("{} is not a vocabulary: {source}", path.display())]
     Parse { path: PathBuf, source: serde_json::Error },
     #[error(
-        "{} has no vocabulary: it needs tokenizer.json, or vocab.json with added_tokens.json, or vocabulary.json / \
-         vocabulary.txt (checkpoints of openai/whisper, *.pt, come without one: put the tokenizer.json of the same model next to it)",
+        "{} has no vocabulary: it needs tokenizer.json, or vocab.json with added_tokens.json, or vocabulary.json / vocabulary.txt, or \
+         multilingual.tiktoken / gpt2.tiktoken. Checkpoints of openai/whisper (*.pt) and GGUF files come without one: put one of these \
+         next to it, or give the model's catalogue entry the asset \"whisper-vocabulary\"",
         dir.display()
     )]
     NoFiles { dir: PathBuf },
+    #[error("{}, line {line}, is not a token in base 64 and its number in order", path.display())]
+    Line { path: PathBuf, line: usize },
     #[error(transparent)]
     Ggml(#[from] syrinx_plugin_common::checkpoint::CheckpointError),
     #[error("{} has no <|endoftext|> token, so it is not a Whisper vocabulary", path.display())]
@@ -121,7 +124,7 @@ impl Tokenizer {
     /// # Errors
     /// No vocabulary file, a broken one, or one that does not fit the model.
     pub fn load(dir: &Path, model_vocabulary: usize, multilingual: Option<bool>) -> Result<Self, TokenizerError> {
-        let listing = files::read(dir)?;
+        let listing = files::read(dir, model_vocabulary)?;
         let tokens = listing.tokens.len();
         if tokens + 1 > model_vocabulary {
             return Err(TokenizerError::TooLarge { tokens, model: model_vocabulary });

@@ -84,3 +84,19 @@ fn broken_vocabularies_are_refused_with_the_reason() {
     assert!(load(100).contains("don't belong together"));
     fs::remove_dir_all(dir).expect("removes");
 }
+
+#[test]
+fn ranks_of_openai_are_a_vocabulary() {
+    let dir = scratch("ranks");
+    // Of two bytes each, the first token not at its place: `IQ==` is "!", `Ig==` is "\"".
+    let path = dir.join("gpt2.tiktoken");
+    for broken in ["IQ== 1", "IQ==", "I*== 0", "IQ== x"] {
+        fs::write(&path, broken).expect("writes");
+        assert!(matches!(Tokenizer::load(&dir, size(99), None), Err(TokenizerError::Line { line: 1, .. })), "{broken}");
+    }
+    fs::write(&path, "IQ== 0\nIg== 1\n").expect("writes");
+    assert!(matches!(Tokenizer::load(&dir, size(99), None), Err(TokenizerError::MissingByte { .. })));
+    // Multilingual models have another file.
+    assert!(matches!(Tokenizer::load(&dir, 51_865, None), Err(TokenizerError::NoFiles { .. })));
+    fs::remove_dir_all(dir).expect("removes");
+}

@@ -13,6 +13,10 @@ mod writers;
 use std::process::ExitCode;
 
 use syrinx_plugin_common::kits::{self, Op};
+use syrinx_plugin_whisper::model::Place;
+
+/// What the networks of the cases run on.
+const PLACE: Place = Place::Native;
 
 fn main() -> ExitCode {
     let ops: Vec<Op> =

@@ -37,7 +37,8 @@ pub(crate) fn model(case: &Case) -> Result<Arc<WhisperModel>, String> {
     if let Some(model) = loaded.get(&dir) {
         return Ok(Arc::clone(model));
     }
-    let model = Arc::new(WhisperModel::load(&dir, &LoadOptions::default()).map_err(text)?);
+    let options = LoadOptions { place: crate::PLACE, ..LoadOptions::default() };
+    let model = Arc::new(WhisperModel::load(&dir, &options).map_err(text)?);
     loaded.insert(dir, Arc::clone(&model));
     Ok(model)
 }
@@ -73,10 +74,11 @@ fn encoder_audio(case: &Case) -> Result<Got, String> {
     let model = model(case)?;
     let features = features(case, &model)?;
     let d = model.dims().d_model;
-    let frames = features.hidden().len() / d;
+    let all = features.hidden().map_err(text)?;
+    let frames = all.len() / d;
     let (mut means, mut deviations) = (vec![0.0_f32; d], vec![0.0_f32; d]);
     for c in 0..d {
-        let column = || features.hidden().iter().skip(c).step_by(d).map(|&v| f64::from(v));
+        let column = || all.iter().skip(c).step_by(d).map(|&v| f64::from(v));
         let mean = column().sum::<f64>() / frames as f64;
         means[c] = mean as f32;
         deviations[c] = (column().map(|v| (v - mean).powi(2)).sum::<f64>() / (frames - 1) as f64).sqrt() as f32;
@@ -87,8 +89,9 @@ fn encoder_audio(case: &Case) -> Result<Got, String> {
 fn hidden(case: &Case, model: &WhisperModel, features: &AudioFeatures) -> Result<Got, String> {
     let d = model.dims().d_model;
     let rows = usizes(case.tensor("in.rows")?)?;
-    let values: Vec<f32> = rows.iter().flat_map(|row| &features.hidden()[row * d..(row + 1) * d]).copied().collect();
-    let all: Vec<f64> = features.hidden().iter().map(|&v| f64::from(v)).collect();
+    let hidden = features.hidden().map_err(text)?;
+    let values: Vec<f32> = rows.iter().flat_map(|row| &hidden[row * d..(row + 1) * d]).copied().collect();
+    let all: Vec<f64> = hidden.iter().map(|&v| f64::from(v)).collect();
     let mean = all.iter().sum::<f64>() / all.len() as f64;
     let variance = all.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / (all.len() - 1) as f64;
     Ok(Got::new()
