@@ -12,6 +12,7 @@ mod cache;
 mod decoder;
 mod encoder;
 mod linear;
+mod packed;
 pub mod session;
 mod team;
 
@@ -24,7 +25,8 @@ use crate::checkpoint::{self, LoadError};
 use crate::weights::{Dims, Weights};
 use cache::AudioLayer;
 use decoder::Watch;
-use team::{Shared, Team};
+use packed::Packed;
+use team::Team;
 
 /// What the network computes with.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -58,7 +60,7 @@ impl Default for LoadOptions {
 /// A loaded model; shared by all requests.
 #[derive(Debug)]
 pub struct WhisperModel {
-    weights: Weights,
+    weights: Weights<Packed>,
     team: Team,
     /// Whether the audio's keys and values are kept in half precision.
     half_audio: bool,
@@ -97,21 +99,15 @@ impl WhisperModel {
     /// There is no model, or it is damaged or not Whisper.
     pub fn load(dir: &Path, options: &LoadOptions) -> Result<Self, LoadError> {
         let team = Team::new(options.threads);
-        let mut weights = checkpoint::read(dir)?;
+        let weights = checkpoint::read(dir)?;
         let half_audio = options.compute_type == ComputeType::Int8;
-        // Convolutions are a few percent of the work and stay as they are.
-        let mut matrices = weights.linear_matrices();
-        let count = matrices.len();
-        let matrices = Shared::new(&mut matrices);
-        team.run(|| {
-            team.each(count, &|index| {
-                // SAFETY: each index comes up once.
-                let matrix = &mut unsafe { matrices.part(index..index + 1) }[0];
-                match options.compute_type {
-                    ComputeType::Float32 => matrix.dequantize(),
-                    ComputeType::Int8 => matrix.quantize(),
-                }
-            });
+        let weights = team.run(|| {
+            let float = |matrix| Packed::float(&team, matrix);
+            // Convolutions are a few percent of the work and stay as they are.
+            match options.compute_type {
+                ComputeType::Float32 => weights.map(&float, &float),
+                ComputeType::Int8 => weights.map(&|matrix| Packed::int8(&team, matrix), &float),
+            }
         });
         Ok(Self { weights, team, half_audio })
     }
