@@ -5,8 +5,6 @@ pub mod random;
 use half::f16;
 use half::slice::HalfFloatSliceExt;
 
-use crate::kernels;
-
 /// Sizes of a Whisper network.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Dims {
@@ -30,102 +28,137 @@ pub struct Dims {
     pub n_vocab: usize,
 }
 
-/// All weights of a model.
+/// All weights of a model, with matrices as they come from a checkpoint or as a device wants them.
 #[derive(Debug)]
-pub struct Weights {
+pub struct Weights<M = Matrix> {
     /// Sizes.
     pub dims: Dims,
     /// (layer, head) pairs whose cross attention follows the audio.
     pub alignment_heads: Vec<(usize, usize)>,
     /// The encoder's.
-    pub encoder: Encoder,
+    pub encoder: Encoder<M>,
     /// The decoder's.
-    pub decoder: Decoder,
+    pub decoder: Decoder<M>,
 }
 
 impl Weights {
-    /// All matrices that are applied as linear layers, the token embedding included.
-    pub(crate) fn linear_matrices(&mut self) -> Vec<&mut Matrix> {
-        let mut matrices = vec![&mut self.decoder.embedding];
-        for block in &mut self.encoder.blocks {
-            matrices.extend(block.linear_matrices());
-        }
-        for block in &mut self.decoder.blocks {
-            matrices.extend(block.own.linear_matrices());
-            matrices.extend([&mut block.cross_q.weight, &mut block.cross_kv.weight, &mut block.cross_out.weight]);
-        }
-        matrices
+    /// Turns every matrix into another form: those of linear layers (the token embedding included) with `linear`, those of
+    /// convolutions with `conv`. One after another, so that not all are there in both forms.
+    pub(crate) fn map<M>(self, linear: &impl Fn(Matrix) -> M, conv: &impl Fn(Matrix) -> M) -> Weights<M> {
+        let Encoder { conv1, conv1_bias, conv2, conv2_bias, positions, blocks, norm } = self.encoder;
+        let encoder = Encoder {
+            conv1: conv(conv1),
+            conv1_bias,
+            conv2: conv(conv2),
+            conv2_bias,
+            positions,
+            blocks: blocks.into_iter().map(|block| block.map(linear)).collect(),
+            norm,
+        };
+        let Decoder { embedding, positions, blocks, norm } = self.decoder;
+        let decoder = Decoder {
+            embedding: linear(embedding),
+            positions,
+            blocks: blocks.into_iter().map(|block| block.map(linear)).collect(),
+            norm,
+        };
+        Weights { dims: self.dims, alignment_heads: self.alignment_heads, encoder, decoder }
     }
 }
 
 impl Block {
-    fn linear_matrices(&mut self) -> [&mut Matrix; 4] {
-        [&mut self.qkv.weight, &mut self.out.weight, &mut self.fc1.weight, &mut self.fc2.weight]
+    fn map<M>(self, linear: &impl Fn(Matrix) -> M) -> Block<M> {
+        Block {
+            attention_norm: self.attention_norm,
+            qkv: self.qkv.map(linear),
+            out: self.out.map(linear),
+            mlp_norm: self.mlp_norm,
+            fc1: self.fc1.map(linear),
+            fc2: self.fc2.map(linear),
+        }
+    }
+}
+
+impl DecoderBlock {
+    fn map<M>(self, linear: &impl Fn(Matrix) -> M) -> DecoderBlock<M> {
+        DecoderBlock {
+            own: self.own.map(linear),
+            cross_norm: self.cross_norm,
+            cross_q: self.cross_q.map(linear),
+            cross_kv: self.cross_kv.map(linear),
+            cross_out: self.cross_out.map(linear),
+        }
+    }
+}
+
+impl Linear {
+    fn map<M>(self, linear: &impl Fn(Matrix) -> M) -> Linear<M> {
+        Linear { weight: linear(self.weight), bias: self.bias }
     }
 }
 
 /// Weights of the encoder.
 #[derive(Debug)]
-pub struct Encoder {
+pub struct Encoder<M = Matrix> {
     /// `[d_model, 3 · n_mels]`: over three neighbouring frames.
-    pub conv1: Matrix,
+    pub conv1: M,
     /// `[d_model]`
     pub conv1_bias: Vec<f32>,
     /// `[d_model, 3 · d_model]`: over three neighbouring frames.
-    pub conv2: Matrix,
+    pub conv2: M,
     /// `[d_model]`
     pub conv2_bias: Vec<f32>,
     /// `[n_audio_ctx, d_model]`
     pub positions: Vec<f32>,
     /// First to last.
-    pub blocks: Vec<Block>,
+    pub blocks: Vec<Block<M>>,
     /// After the last block.
     pub norm: Norm,
 }
 
 /// Weights of the decoder.
 #[derive(Debug)]
-pub struct Decoder {
+pub struct Decoder<M = Matrix> {
     /// `[n_vocab, d_model]`; also the output projection.
-    pub embedding: Matrix,
+    pub embedding: M,
     /// `[n_text_ctx, d_model]`
     pub positions: Vec<f32>,
     /// First to last.
-    pub blocks: Vec<DecoderBlock>,
+    pub blocks: Vec<DecoderBlock<M>>,
     /// After the last block.
     pub norm: Norm,
 }
 
 /// Self attention and perceptron: all of an encoder block, most of a decoder block.
 #[derive(Debug)]
-pub struct Block {
+pub struct Block<M = Matrix> {
     /// Before the attention.
     pub attention_norm: Norm,
     /// `[3 · d_model, d_model]`: queries, keys, values.
-    pub qkv: Linear,
+    pub qkv: Linear<M>,
     /// `[d_model, d_model]`
-    pub out: Linear,
+    pub out: Linear<M>,
     /// Before the perceptron.
     pub mlp_norm: Norm,
     /// `[4 · d_model, d_model]`
-    pub fc1: Linear,
+    pub fc1: Linear<M>,
     /// `[d_model, 4 · d_model]`
-    pub fc2: Linear,
+    pub fc2: Linear<M>,
 }
 
 /// A decoder block.
 #[derive(Debug)]
-pub struct DecoderBlock {
+pub struct DecoderBlock<M = Matrix> {
     /// What it shares with encoder blocks.
-    pub own: Block,
+    pub own: Block<M>,
     /// Before the cross attention.
     pub cross_norm: Norm,
     /// `[d_model, d_model]`
-    pub cross_q: Linear,
+    pub cross_q: Linear<M>,
     /// `[2 · d_model, d_model]`: keys, values of the audio.
-    pub cross_kv: Linear,
+    pub cross_kv: Linear<M>,
     /// `[d_model, d_model]`
-    pub cross_out: Linear,
+    pub cross_out: Linear<M>,
 }
 
 /// Gain and offset of a layer norm.
@@ -139,9 +172,9 @@ pub struct Norm {
 
 /// `y = W x + b`.
 #[derive(Debug)]
-pub struct Linear {
+pub struct Linear<M = Matrix> {
     /// `[out, in]`
-    pub weight: Matrix,
+    pub weight: M,
     /// `[out]`
     pub bias: Vec<f32>,
 }
@@ -201,61 +234,21 @@ impl Matrix {
         &self.values
     }
 
-    /// Bytes in memory.
-    pub fn bytes(&self) -> usize {
-        match &self.values {
-            Values::F32(values) => size_of_val(&values[..]),
-            Values::F16(values) => size_of_val(&values[..]),
-            Values::Int8 { q, scale } => q.len() + size_of_val(&scale[..]),
-        }
-    }
-
     /// One row as f32.
     pub fn row(&self, row: usize, out: &mut [f32]) {
         let range = row * self.cols..(row + 1) * self.cols;
         match &self.values {
             Values::F32(values) => out.copy_from_slice(&values[range]),
-            Values::F16(values) => kernels::widen(&values[range], out),
+            Values::F16(values) => values[range].convert_to_f32_slice(out),
             Values::Int8 { q, scale } => {
                 out.iter_mut().zip(&q[range]).for_each(|(out, &q)| *out = f32::from(q) / scale[row])
             }
         }
     }
 
-    /// Keeps int8 values, one scale per row, instead of what is kept now.
-    pub(crate) fn quantize(&mut self) {
-        if matches!(self.values, Values::Int8 { .. }) {
-            return;
-        }
-        let mut q = vec![0; self.rows * self.cols];
-        let mut row = vec![0.0; self.cols];
-        let scale = q
-            .chunks_exact_mut(self.cols.max(1))
-            .enumerate()
-            .map(|(index, q)| {
-                self.row(index, &mut row);
-                kernels::quantize_weights(&row, q)
-            })
-            .collect();
-        self.values = Values::Int8 { q, scale };
-    }
-
-    /// Keeps single precision if int8 values are kept now.
-    pub(crate) fn dequantize(&mut self) {
-        if matches!(self.values, Values::Int8 { .. }) {
-            self.values = Values::F32(self.to_f32());
-        }
-    }
-
-    fn to_f32(&self) -> Vec<f32> {
-        match &self.values {
-            Values::F32(values) => values.clone(),
-            Values::F16(values) => values.to_f32_vec(),
-            Values::Int8 { q, scale } => {
-                let rows = q.chunks_exact(self.cols.max(1)).zip(scale);
-                rows.flat_map(|(row, scale)| row.iter().map(move |&q| f32::from(q) / scale)).collect()
-            }
-        }
+    /// The elements, by value.
+    pub(crate) fn into_values(self) -> Values {
+        self.values
     }
 
     /// This matrix with `below` under it; `None` if widths or forms differ.

@@ -1,125 +1,122 @@
 //! Softmax over one row, and its norm.
 
+use super::exp::exp;
+use super::lanes::{LANES, Lanes};
+use super::level::{Kernel, Level};
+
 /// Replaces `row` by its softmax.
 pub(crate) fn softmax(row: &mut [f32]) {
-    #[cfg(target_arch = "x86_64")]
-    if super::has_avx2() {
-        // SAFETY: the features are there.
-        return unsafe { softmax_avx2(row) };
-    }
-    softmax_portable(row);
+    Level::best().run(Softmax(row));
 }
 
-fn softmax_portable(row: &mut [f32]) {
-    let peak = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    let mut sum = 0.0;
-    for value in row.iter_mut() {
-        *value = (*value - peak).exp();
-        sum += *value;
-    }
-    let scale = 1.0 / sum;
-    row.iter_mut().for_each(|value| *value *= scale);
-}
+pub(super) struct Softmax<'a>(pub(super) &'a mut [f32]);
 
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2,fma,f16c")]
-fn softmax_avx2(row: &mut [f32]) {
-    use std::arch::x86_64::*;
+impl Kernel for Softmax<'_> {
+    type Output = ();
 
-    use super::dot::sum_avx2;
-    use super::exp::exp_avx2;
-
-    let (blocks, rest) = row.as_chunks_mut::<8>();
-    let mut peaks = _mm256_set1_ps(f32::NEG_INFINITY);
-    for block in blocks.iter() {
-        // SAFETY: a block is eight floats long.
-        peaks = _mm256_max_ps(peaks, unsafe { _mm256_loadu_ps(block.as_ptr()) });
+    #[inline(always)]
+    fn run<L: Lanes>(self, l: L) {
+        let (blocks, rest) = self.0.as_chunks_mut::<LANES>();
+        // What is missing to a whole vector is as unlikely as can be.
+        let mut last = [f32::NEG_INFINITY; LANES];
+        last[..rest.len()].copy_from_slice(rest);
+        let mut peaks = l.load(&last);
+        for block in blocks.iter() {
+            peaks = l.max(peaks, l.load(block));
+        }
+        let peak = l.splat(l.peak(peaks));
+        let mut sums = l.splat(0.0);
+        for block in blocks.iter_mut() {
+            let value = exp(l, l.sub(l.load(block), peak));
+            sums = l.add(sums, value);
+            l.store(value, block);
+        }
+        let value = exp(l, l.sub(l.load(&last), peak));
+        l.store(value, &mut last);
+        last[rest.len()..].fill(0.0);
+        sums = l.add(sums, l.load(&last));
+        let scale = l.splat(1.0 / l.sum(sums));
+        for block in blocks {
+            l.store(l.mul(l.load(block), scale), block);
+        }
+        let value = l.mul(l.load(&last), scale);
+        l.store(value, &mut last);
+        rest.copy_from_slice(&last[..rest.len()]);
     }
-    let mut lanes = [0.0; 8];
-    // SAFETY: as above.
-    unsafe { _mm256_storeu_ps(lanes.as_mut_ptr(), peaks) };
-    let peak = lanes.iter().chain(rest.iter()).copied().fold(f32::NEG_INFINITY, f32::max);
-    let shift = _mm256_set1_ps(peak);
-    let mut sums = _mm256_setzero_ps();
-    for block in blocks.iter_mut() {
-        // SAFETY: as above.
-        let value = exp_avx2(_mm256_sub_ps(unsafe { _mm256_loadu_ps(block.as_ptr()) }, shift));
-        sums = _mm256_add_ps(sums, value);
-        // SAFETY: as above.
-        unsafe { _mm256_storeu_ps(block.as_mut_ptr(), value) };
-    }
-    let mut sum = sum_avx2(sums);
-    for value in rest.iter_mut() {
-        *value = (*value - peak).exp();
-        sum += *value;
-    }
-    let scale = 1.0 / sum;
-    row.iter_mut().for_each(|value| *value *= scale);
 }
 
 /// `Σ exp(value - peak)`, where `peak` is the largest value. Summed in double precision, or tens of thousands of small terms would vanish one
 /// by one against the large ones.
 pub(crate) fn sum_of_exp(values: &[f32], peak: f32) -> f64 {
-    #[cfg(target_arch = "x86_64")]
-    if super::has_avx2() {
-        // SAFETY: the features are there.
-        return unsafe { sum_of_exp_avx2(values, peak) };
-    }
-    sum_of_exp_portable(values, peak)
+    Level::best().run(SumOfExp { values, peak })
 }
 
-fn sum_of_exp_portable(values: &[f32], peak: f32) -> f64 {
-    values.iter().map(|value| f64::from((value - peak).exp())).sum()
+struct SumOfExp<'a> {
+    values: &'a [f32],
+    peak: f32,
 }
 
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2,fma,f16c")]
-fn sum_of_exp_avx2(values: &[f32], peak: f32) -> f64 {
-    use std::arch::x86_64::*;
+impl Kernel for SumOfExp<'_> {
+    type Output = f64;
 
-    use super::exp::exp_avx2;
-
-    let (blocks, rest) = values.as_chunks::<8>();
-    let shift = _mm256_set1_ps(peak);
-    let (mut low, mut high) = (_mm256_setzero_pd(), _mm256_setzero_pd());
-    for block in blocks {
-        // SAFETY: a block is eight floats long.
-        let value = exp_avx2(_mm256_sub_ps(unsafe { _mm256_loadu_ps(block.as_ptr()) }, shift));
-        low = _mm256_add_pd(low, _mm256_cvtps_pd(_mm256_castps256_ps128(value)));
-        high = _mm256_add_pd(high, _mm256_cvtps_pd(_mm256_extractf128_ps::<1>(value)));
+    #[inline(always)]
+    fn run<L: Lanes>(self, l: L) -> f64 {
+        let (blocks, rest) = self.values.as_chunks::<LANES>();
+        let peak = l.splat(self.peak);
+        let mut sums = l.zero_wide();
+        for block in blocks {
+            sums = l.add_wide(sums, exp(l, l.sub(l.load(block), peak)));
+        }
+        let mut last = [self.peak; LANES];
+        last[..rest.len()].copy_from_slice(rest);
+        let value = exp(l, l.sub(l.load(&last), peak));
+        l.store(value, &mut last);
+        let mut sum = l.sum_wide(sums);
+        for &value in &last[..rest.len()] {
+            sum += f64::from(value);
+        }
+        sum
     }
-    let mut lanes = [0.0; 4];
-    // SAFETY: four doubles.
-    unsafe { _mm256_storeu_pd(lanes.as_mut_ptr(), _mm256_add_pd(low, high)) };
-    lanes.iter().sum::<f64>() + sum_of_exp_portable(rest, peak)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn row(length: usize) -> Vec<f32> {
+        (0..length).map(|i| ((i * 31 % 97) as f32 - 40.0) * 0.3).collect()
+    }
+
     #[test]
-    fn sums_agree() {
-        for length in [1, 8, 61, 51_865] {
-            let mut row: Vec<f32> = (0..length).map(|i| ((i * 31 % 97) as f32 - 96.0) * 0.3).collect();
-            row[0] = 0.0;
-            if length > 8 {
-                row[3] = f32::NEG_INFINITY;
+    fn sums_are_right() {
+        for level in Level::present() {
+            for length in [1, 8, 61, 51_865] {
+                let mut values = row(length);
+                values[0] = 17.0;
+                if length > 8 {
+                    values[3] = f32::NEG_INFINITY;
+                }
+                let want: f64 = values.iter().map(|&value| f64::from(value - 17.0).exp()).sum();
+                let got = level.run(SumOfExp { values: &values, peak: 17.0 });
+                assert!((got / want - 1.0).abs() < 1e-6, "{level:?}: {got} {want}");
             }
-            let (fast, plain) = (sum_of_exp(&row, 0.0), sum_of_exp_portable(&row, 0.0));
-            assert!((fast / plain - 1.0).abs() < 1e-6, "{fast} {plain}");
         }
     }
 
     #[test]
-    fn both_forms_agree() {
-        for length in [1, 7, 8, 61, 1500] {
-            let row: Vec<f32> = (0..length).map(|i| ((i * 31 % 97) as f32 - 40.0) * 0.3).collect();
-            let (mut fast, mut plain) = (row.clone(), row);
-            softmax(&mut fast);
-            softmax_portable(&mut plain);
-            assert!(fast.iter().zip(&plain).all(|(a, b)| (a - b).abs() < 1e-6));
-            assert!((fast.iter().sum::<f32>() - 1.0).abs() < 1e-5);
+    fn rows_become_probabilities() {
+        for level in Level::present() {
+            for length in [1, 7, 16, 61, 1500] {
+                let values = row(length);
+                let peak = values.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+                let sum: f64 = values.iter().map(|&value| f64::from(value - peak).exp()).sum();
+                let mut got = values.clone();
+                level.run(Softmax(&mut got));
+                for (got, value) in got.iter().zip(&values) {
+                    let want = f64::from(value - peak).exp() / sum;
+                    assert!((f64::from(*got) - want).abs() < 1e-6, "{level:?}: {got} {want}");
+                }
+            }
         }
     }
 }

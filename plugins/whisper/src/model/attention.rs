@@ -1,27 +1,24 @@
 //! Attention of three kinds: the encoder's over all frames, a decode step's over earlier tokens and over the audio.
 
 use std::cell::RefCell;
+use std::ops::Range;
 
-use super::cache::{AudioKv, AudioLayer, Lineage, SelfLayer};
+use super::cache::{AudioLayer, FrameKv, Lineage, SelfLayer};
 use super::team::{Shared, Team};
-use crate::kernels::{self, Element, KEY_BLOCK};
+use crate::kernels::{self, Aligned, Element, Finish, LANES, Rows, Target};
 
-/// Frames whose queries the encoder handles at once: their scores stay in the second-level cache.
-const QUERY_BLOCK: usize = 96;
-/// Value rows that stay in the first-level cache while several queries use them.
-const VALUE_BLOCK: usize = 64;
-/// Queries that share one pass over the audio's keys and values.
-const QUERIES_AT_ONCE: usize = 16;
+/// Queries of one task: their scores stay in the second-level cache, beside the keys of a head.
+const TASK_QUERIES: usize = 48;
 
 thread_local! {
     /// Scores of the task at hand; kept, so that steps don't allocate.
-    static SCORES: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
+    static SCORES: RefCell<Aligned<f32>> = RefCell::new(Aligned::zeros(0));
 }
 
 fn with_scratch<R>(len: usize, work: impl FnOnce(&mut [f32]) -> R) -> R {
     SCORES.with_borrow_mut(|scores| {
         if scores.len() < len {
-            scores.resize(len, 0.0);
+            *scores = Aligned::zeros(len);
         }
         work(&mut scores[..len])
     })
@@ -50,78 +47,19 @@ impl Heads {
     }
 }
 
-/// The encoder's self attention: `qkv` is `[frames, 3 · width]`, `out` `[frames, width]`; every frame sees all.
-pub(super) fn full(team: &Team, heads: Heads, qkv: &[f32], out: &mut [f32]) {
-    let (width, head) = (heads.width(), heads.size);
-    let frames = out.len() / width;
-    assert_eq!(qkv.len(), 3 * frames * width, "queries, keys and values of every frame");
-    let blocks = frames.div_ceil(QUERY_BLOCK);
+/// The encoder's self attention: `qkv` is `[frames, 3 · width]`, `out` `[frames, width]`; every frame sees all. `kv` is work space for as
+/// many frames.
+pub(super) fn full(team: &Team, heads: Heads, qkv: &[f32], kv: &mut FrameKv<f32>, out: &mut [f32]) {
+    let (width, frames) = (heads.width(), kv.frames());
+    assert_eq!((qkv.len(), out.len()), (3 * frames * width, frames * width), "queries, keys and values of every frame");
+    kv.fill(team, &qkv[width..], 3 * width, width);
+    let blocks = frames.div_ceil(TASK_QUERIES);
     let out = Shared::new(out);
     team.each(heads.count * blocks, &|task| {
-        let (h, block) = (task / blocks, task % blocks);
-        let first = block * QUERY_BLOCK;
-        let count = QUERY_BLOCK.min(frames - first);
-        let stride = 3 * width;
-        with_scratch(count * (frames + head), |scratch| {
-            let (scores, mixed) = scratch.split_at_mut(count * frames);
-            let queries = &qkv[first * stride + h * head..];
-            let (keys, values) = (&qkv[width + h * head..], &qkv[2 * width + h * head..]);
-            // SAFETY: [count, head] by [head, frames] into [count, frames]: `queries` has `count` more rows, `keys` `frames`, of which
-            // the last may lack the columns of other heads, which aren't read.
-            unsafe {
-                gemm::gemm(
-                    count,
-                    frames,
-                    head,
-                    scores.as_mut_ptr(),
-                    1,
-                    frames as isize,
-                    false,
-                    queries.as_ptr(),
-                    1,
-                    stride as isize,
-                    keys.as_ptr(),
-                    stride as isize,
-                    1,
-                    0.0,
-                    heads.scale(),
-                    false,
-                    false,
-                    false,
-                    gemm::Parallelism::None,
-                );
-            }
-            scores.chunks_exact_mut(frames).for_each(kernels::softmax);
-            // SAFETY: [count, frames] by [frames, head] into [count, head], likewise.
-            unsafe {
-                gemm::gemm(
-                    count,
-                    head,
-                    frames,
-                    mixed.as_mut_ptr(),
-                    1,
-                    head as isize,
-                    false,
-                    scores.as_ptr(),
-                    1,
-                    frames as isize,
-                    values.as_ptr(),
-                    1,
-                    stride as isize,
-                    0.0,
-                    1.0,
-                    false,
-                    false,
-                    false,
-                    gemm::Parallelism::None,
-                );
-            }
-            for (row, mixed) in mixed.chunks_exact(head).enumerate() {
-                let at = (first + row) * width + h * head;
-                // SAFETY: this head's columns of these rows belong to this task.
-                unsafe { out.part(at..at + head) }.copy_from_slice(mixed);
-            }
-        });
+        let (h, first) = (task / blocks, task % blocks * TASK_QUERIES);
+        let rows = first..frames.min(first + TASK_QUERIES);
+        let queries = Queries { values: qkv, stride: 3 * width, rows };
+        one_head(heads, kv, h, queries, &out, |_, _| ());
     });
 }
 
@@ -151,15 +89,7 @@ pub(super) fn causal(
                     // SAFETY: this head's columns belong to this thread.
                     let mixed = unsafe { out.part(row * width + columns.start..row * width + columns.end) };
                     with_scratch(seen.len(), |scores| {
-                        for (score, &at) in scores.iter_mut().zip(seen) {
-                            *score = kernels::dot(&layer.key(at)[columns.clone()], query) * heads.scale();
-                        }
-                        kernels::softmax(scores);
-                        mixed.fill(0.0);
-                        for (&weight, &at) in scores.iter().zip(seen) {
-                            let value = &layer.value(at)[columns.clone()];
-                            mixed.iter_mut().zip(value).for_each(|(sum, v)| *sum += weight * v);
-                        }
+                        kernels::recall(query, layer.history(seen, columns.start), heads.scale(), scores, mixed);
                     });
                 }
             }
@@ -191,7 +121,7 @@ pub(super) fn cross(
 fn cross_in<E: Element>(
     team: &Team,
     heads: Heads,
-    audio: &AudioKv<E>,
+    audio: &FrameKv<E>,
     queries: &[f32],
     out: &mut [f32],
     watched: Option<Watched<'_>>,
@@ -204,9 +134,9 @@ fn cross_in<E: Element>(
     let out = Shared::new(out);
     team.ranges(heads.count, 1, &|range| {
         for h in range {
-            for first in (0..rows).step_by(QUERIES_AT_ONCE) {
-                let group = first..rows.min(first + QUERIES_AT_ONCE);
-                one_head(heads, audio, h, group, queries, &out, |row, scores| {
+            for first in (0..rows).step_by(TASK_QUERIES) {
+                let queries = Queries { values: queries, stride: width, rows: first..rows.min(first + TASK_QUERIES) };
+                one_head(heads, audio, h, queries, &out, |row, scores| {
                     for (_, place) in watched.iter().filter(|(head, _)| *head == h) {
                         // SAFETY: rows of a head are seen by one thread only, and a head is watched at one place.
                         unsafe { place.part(row * frames..(row + 1) * frames) }.copy_from_slice(scores);
@@ -217,45 +147,42 @@ fn cross_in<E: Element>(
     });
 }
 
-/// Some rows of one head. `see` is shown each row's scores before the softmax.
+/// Some of the rows of a matrix whose row `r` begins with a query, at `r · stride`.
+#[derive(Clone, Debug)]
+struct Queries<'a> {
+    values: &'a [f32],
+    stride: usize,
+    rows: Range<usize>,
+}
+
+/// Queries of one head over all frames. `see` is shown each row's scores before the softmax.
 fn one_head<E: Element>(
     heads: Heads,
-    audio: &AudioKv<E>,
+    audio: &FrameKv<E>,
     h: usize,
-    rows: std::ops::Range<usize>,
-    queries: &[f32],
+    queries: Queries<'_>,
     out: &Shared<'_, f32>,
     see: impl Fn(usize, &[f32]),
 ) {
-    let (width, head, frames) = (heads.width(), heads.size, audio.frames());
-    let padded = kernels::padded_head(head);
-    let score_row = frames.next_multiple_of(KEY_BLOCK);
-    let count = rows.len();
-    with_scratch(count * (score_row + padded), |scratch| {
-        let (scores, mixed) = scratch.split_at_mut(count * score_row);
-        for (block, keys) in audio.key_blocks(h).enumerate() {
-            for (row, scores) in rows.clone().zip(scores.chunks_exact_mut(score_row)) {
-                let query = &queries[row * width + h * head..][..head];
-                if let Some(scores) = scores.as_chunks_mut::<KEY_BLOCK>().0.get_mut(block) {
-                    kernels::score_block(query, keys, heads.scale(), scores);
-                }
-            }
+    let (width, column, frames) = (heads.width(), h * heads.size, audio.frames());
+    let (first, count) = (queries.rows.start, queries.rows.len());
+    let score_row = frames.next_multiple_of(LANES);
+    with_scratch(count * score_row, |scores| {
+        let (keys, values) = (audio.keys(h), audio.values(h));
+        let x = Rows { values: &queries.values[first * queries.stride + column..], stride: queries.stride, count };
+        let finish = Finish { scale: heads.scale(), ..Finish::PLAIN };
+        // SAFETY: the scores of all queries and frames are this thread's.
+        unsafe {
+            let target = Target { start: scores.as_mut_ptr(), stride: score_row };
+            kernels::product(x, keys, 0..keys.count(), target, finish);
         }
-        for (row, scores) in rows.clone().zip(scores.chunks_exact_mut(score_row)) {
+        for (row, scores) in queries.rows.zip(scores.chunks_exact_mut(score_row)) {
             see(row, &scores[..frames]);
             kernels::softmax(&mut scores[..frames]);
         }
-        mixed.fill(0.0);
-        for (block, values) in audio.values(h).chunks(VALUE_BLOCK * padded).enumerate() {
-            let positions = block * VALUE_BLOCK..frames.min((block + 1) * VALUE_BLOCK);
-            for (scores, mixed) in scores.chunks_exact(score_row).zip(mixed.chunks_exact_mut(padded)) {
-                kernels::mix(&scores[positions.clone()], values, mixed);
-            }
-        }
-        for (row, mixed) in rows.zip(mixed.chunks_exact(padded)) {
-            let at = row * width + h * head;
-            // SAFETY: this head's columns belong to this thread.
-            unsafe { out.part(at..at + head) }.copy_from_slice(&mixed[..head]);
-        }
+        let x = Rows { values: scores, stride: score_row, count };
+        let target = Target { start: out.at(first * width + column), stride: width };
+        // SAFETY: this head's columns of these rows belong to this task.
+        unsafe { kernels::product(x, values, 0..values.count(), target, Finish::PLAIN) };
     });
 }

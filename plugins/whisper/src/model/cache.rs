@@ -5,83 +5,91 @@ use std::ops::Range;
 use half::f16;
 use half::slice::HalfFloatSliceExt;
 
-use crate::kernels::{KEY_BLOCK, padded_head};
+use super::team::{Shared, Team};
+use crate::kernels::{Element, History, LANES, Panels, fill_panel};
 
-/// The audio's keys and values for one decoder layer, laid out for [`score_block`](crate::kernels::score_block) and
-/// [`mix`](crate::kernels::mix).
+/// The audio's keys and values for one decoder layer.
 #[derive(Debug)]
 pub(super) enum AudioLayer {
     /// As computed.
-    Full(AudioKv<f32>),
+    Full(FrameKv<f32>),
     /// Rounded, for half the memory traffic; only where weights are rounded much further.
-    Half(AudioKv<f16>),
+    Half(FrameKv<f16>),
 }
 
-/// Keys and values in one precision.
+/// Keys and values of frames, laid out for products with queries and with weights.
 #[derive(Debug)]
-pub(super) struct AudioKv<E> {
-    frames: usize,
-    /// Dimensions of a head.
-    head: usize,
-    /// `[heads, blocks, head, 32]`; positions behind the last frame are zeros.
-    keys: Vec<E>,
-    /// `[heads, frames, padded head]`
-    values: Vec<E>,
+pub(super) struct FrameKv<E> {
+    /// Per head, a matrix `[frames, head]`.
+    keys: Vec<Panels<E>>,
+    /// Per head, a matrix `[head, frames]`.
+    values: Vec<Panels<E>>,
 }
 
 impl AudioLayer {
     /// Takes `kv`, `[frames, 2 · width]` with keys left of values.
-    pub(super) fn new(kv: &[f32], frames: usize, heads: usize, half: bool) -> Self {
-        let full = AudioKv::new(kv, frames, heads);
+    pub(super) fn new(team: &Team, kv: &[f32], frames: usize, heads: usize, half: bool) -> Self {
+        let width = kv.len() / (2 * frames);
+        let mut full = FrameKv::new(frames, heads, width / heads);
+        full.fill(team, kv, 2 * width, width);
         if half { Self::Half(full.rounded()) } else { Self::Full(full) }
     }
 }
 
-impl AudioKv<f32> {
-    fn new(kv: &[f32], frames: usize, heads: usize) -> Self {
-        let width = kv.len() / (2 * frames.max(1));
-        let head = width / heads;
-        let (blocks, padded) = (frames.div_ceil(KEY_BLOCK), padded_head(head));
-        let mut keys = vec![0.0; heads * blocks * head * KEY_BLOCK];
-        let mut values = vec![0.0; heads * frames * padded];
-        for (frame, row) in kv.chunks_exact(2 * width).enumerate() {
-            for h in 0..heads {
-                let block = ((h * blocks) + frame / KEY_BLOCK) * head * KEY_BLOCK + frame % KEY_BLOCK;
-                for (c, &key) in row[h * head..][..head].iter().enumerate() {
-                    keys[block + c * KEY_BLOCK] = key;
-                }
-                values[(h * frames + frame) * padded..][..head].copy_from_slice(&row[width + h * head..][..head]);
-            }
-        }
-        Self { frames, head, keys, values }
+impl FrameKv<f32> {
+    /// Room for heads of `head` dimensions.
+    pub(super) fn new(frames: usize, heads: usize, head: usize) -> Self {
+        let matrices = |rows, cols| (0..heads).map(|_| Panels::zeros(rows, cols)).collect();
+        Self { keys: matrices(frames, head), values: matrices(head, frames) }
     }
 
-    fn rounded(self) -> AudioKv<f16> {
-        let round = |full: Vec<f32>| {
-            let mut half = vec![f16::ZERO; full.len()];
-            half.convert_from_f32_slice(&full);
-            half
+    /// Takes the keys and values of all frames: a frame's keys begin at `frame · stride` of `kv`, its values `width` behind them.
+    pub(super) fn fill(&mut self, team: &Team, kv: &[f32], stride: usize, width: usize) {
+        let heads = self.keys.len();
+        let (keys, values) = (Shared::new(&mut self.keys), Shared::new(&mut self.values));
+        team.each(heads, &|h| {
+            // SAFETY: each head comes up once.
+            let (keys, values) = unsafe { (&mut keys.part(h..h + 1)[0], &mut values.part(h..h + 1)[0]) };
+            let head = keys.cols();
+            for (index, panel) in keys.panels_mut().enumerate() {
+                fill_panel(&kv[index * LANES * stride + h * head..], stride, head, panel);
+            }
+            for (index, panel) in values.panels_mut().enumerate() {
+                let first = width + h * head + index * LANES;
+                let count = LANES.min(head - index * LANES);
+                for (place, row) in panel.as_chunks_mut::<LANES>().0.iter_mut().zip(kv[first..].chunks(stride)) {
+                    place[..count].copy_from_slice(&row[..count]);
+                }
+            }
+        });
+    }
+
+    fn rounded(self) -> FrameKv<f16> {
+        let round = |full: Vec<Panels<f32>>| {
+            let round = |mut full: Panels<f32>| {
+                let mut half = Panels::zeros(full.rows(), full.cols());
+                half.values_mut().convert_from_f32_slice(full.values_mut());
+                half
+            };
+            full.into_iter().map(round).collect()
         };
-        AudioKv { frames: self.frames, head: self.head, keys: round(self.keys), values: round(self.values) }
+        FrameKv { keys: round(self.keys), values: round(self.values) }
     }
 }
 
-impl<E> AudioKv<E> {
+impl<E: Element> FrameKv<E> {
     pub(super) fn frames(&self) -> usize {
-        self.frames
+        self.keys.first().map_or(0, Panels::rows)
     }
 
-    /// Keys of head `h` in blocks of 32 positions, each `[head, 32]`.
-    pub(super) fn key_blocks(&self, h: usize) -> impl Iterator<Item = &[E]> {
-        let block = self.head * KEY_BLOCK;
-        let blocks = self.frames.div_ceil(KEY_BLOCK);
-        self.keys[h * blocks * block..(h + 1) * blocks * block].chunks_exact(block)
+    /// Keys of head `h`, `[frames, head]`.
+    pub(super) fn keys(&self, h: usize) -> &Panels<E> {
+        &self.keys[h]
     }
 
-    /// Values of head `h`, `[frames, padded head]`.
-    pub(super) fn values(&self, h: usize) -> &[E] {
-        let size = self.frames * padded_head(self.head);
-        &self.values[h * size..(h + 1) * size]
+    /// Values of head `h`, `[head, frames]`.
+    pub(super) fn values(&self, h: usize) -> &Panels<E> {
+        &self.values[h]
     }
 }
 
@@ -107,12 +115,9 @@ impl SelfLayer {
         }
     }
 
-    pub(super) fn key(&self, row: u32) -> &[f32] {
-        &self.keys[row as usize * self.width..][..self.width]
-    }
-
-    pub(super) fn value(&self, row: u32) -> &[f32] {
-        &self.values[row as usize * self.width..][..self.width]
+    /// What a beam whose tokens are `rows` sees from dimension `column` on.
+    pub(super) fn history<'a>(&'a self, rows: &'a [u32], column: usize) -> History<'a> {
+        History { keys: &self.keys, values: &self.values, width: self.width, column, rows }
     }
 }
 
@@ -200,10 +205,11 @@ mod tests {
     fn audio_is_laid_out_by_head() {
         // 3 frames, 2 heads of 2: keys 0..4, values 4..8 of each row.
         let kv: Vec<f32> = (0..24).map(|v| v as f32).collect();
-        let layer = AudioKv::new(&kv, 3, 2);
-        let block = layer.key_blocks(1).next().unwrap();
-        assert_eq!((block[0], block[1], block[2], block[3]), (2.0, 10.0, 18.0, 0.0));
-        assert_eq!(block[KEY_BLOCK], 3.0);
-        assert_eq!(&layer.values(1)[8..10], [14.0, 15.0]);
+        let mut layer = FrameKv::new(3, 2, 2);
+        layer.fill(&Team::new(1), &kv, 8, 4);
+        let (mut key, mut values) = ([0.0; 2], [0.0; 3]);
+        layer.keys(1).row(2, &mut key);
+        layer.values(1).row(0, &mut values);
+        assert_eq!((key, values), ([18.0, 19.0], [6.0, 14.0, 22.0]));
     }
 }

@@ -252,7 +252,7 @@ pub(super) fn audio_layers(model: &Model, hidden: &[f32]) -> Vec<AudioLayer> {
         .iter()
         .map(|block| {
             linear(&model.team, &block.cross_kv, hidden, &mut kv, Into::Replace, &mut space);
-            AudioLayer::new(&kv, frames, dims.decoder_heads, model.half_audio)
+            AudioLayer::new(&model.team, &kv, frames, dims.decoder_heads, model.half_audio)
         })
         .collect()
 }

@@ -1,7 +1,9 @@
 //! Log-mel frames to audio features.
 
 use super::attention::{self, Heads};
-use super::linear::{Into, Workspace, linear, product};
+use super::cache::FrameKv;
+use super::linear::{Into, Workspace, convolve, linear};
+use super::packed::Packed;
 use super::team::{Shared, Team};
 use crate::kernels;
 use crate::weights::{Block, Encoder};
@@ -14,11 +16,10 @@ const GRAIN: usize = 4096;
 /// Encodes `mel` (`[n_mels, frames]`): `[frames / 2, d_model]`.
 ///
 /// `frames` is even and at most twice the number of positions.
-pub(super) fn encode(team: &Team, weights: &Encoder, heads: usize, mel: &[f32], frames: usize) -> Vec<f32> {
+pub(super) fn encode(team: &Team, weights: &Encoder<Packed>, heads: usize, mel: &[f32], frames: usize) -> Vec<f32> {
     let d = weights.conv1.rows();
     let n_mels = mel.len() / frames;
     let heads = Heads::new(d, heads);
-    let mut space = Workspace::default();
 
     // Convolutions as matrix products: with a frame of zeros at either end, output frame t sees three neighbouring rows, which lie one
     // behind the other in memory.
@@ -30,11 +31,11 @@ pub(super) fn encode(team: &Team, weights: &Encoder, heads: usize, mel: &[f32], 
     }
     let mut hidden = vec![0.0; (frames + 2) * d]; // [1 + frames + 1, d]
     let inner = &mut hidden[d..(frames + 1) * d];
-    product(team, &weights.conv1, Some(&weights.conv1_bias), &padded, n_mels, inner, Into::Replace, &mut space);
+    convolve(team, &weights.conv1, &weights.conv1_bias, &padded, n_mels, inner);
     activate(team, inner);
     let out_frames = frames / 2;
     let mut x = vec![0.0; out_frames * d]; // [frames / 2, d]
-    product(team, &weights.conv2, Some(&weights.conv2_bias), &hidden, 2 * d, &mut x, Into::Replace, &mut space);
+    convolve(team, &weights.conv2, &weights.conv2_bias, &hidden, 2 * d, &mut x);
     activate(team, &mut x);
     x.iter_mut().zip(&weights.positions).for_each(|(x, position)| *x += position);
     debug_assert_eq!(weights.conv1.cols(), CONV_WIDTH * n_mels);
@@ -44,8 +45,9 @@ pub(super) fn encode(team: &Team, weights: &Encoder, heads: usize, mel: &[f32], 
         normed: vec![0.0; x.len()],
         qkv: vec![0.0; 3 * x.len()],
         mixed: vec![0.0; x.len()],
+        kv: FrameKv::new(out_frames, heads.count, heads.size),
         inner: Vec::new(),
-        space,
+        space: Workspace::default(),
     };
     for block in &weights.blocks {
         forward(team, block, heads, &mut x, &mut work);
@@ -59,15 +61,17 @@ struct Work {
     normed: Vec<f32>,
     qkv: Vec<f32>,
     mixed: Vec<f32>,
+    /// The keys and values of `qkv`, laid out by head.
+    kv: FrameKv<f32>,
     /// Inside the perceptron.
     inner: Vec<f32>,
     space: Workspace,
 }
 
-fn forward(team: &Team, block: &Block, heads: Heads, x: &mut [f32], work: &mut Work) {
+fn forward(team: &Team, block: &Block<Packed>, heads: Heads, x: &mut [f32], work: &mut Work) {
     normalise(team, &block.attention_norm.weight, &block.attention_norm.bias, x, &mut work.normed);
     linear(team, &block.qkv, &work.normed, &mut work.qkv, Into::Replace, &mut work.space);
-    attention::full(team, heads, &work.qkv, &mut work.mixed);
+    attention::full(team, heads, &work.qkv, &mut work.kv, &mut work.mixed);
     linear(team, &block.out, &work.mixed, x, Into::Add, &mut work.space);
 
     normalise(team, &block.mlp_norm.weight, &block.mlp_norm.bias, x, &mut work.normed);

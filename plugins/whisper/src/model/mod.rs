@@ -16,6 +16,7 @@ mod decoder;
 mod encoder;
 mod linear;
 mod native;
+mod packed;
 mod place;
 pub mod session;
 mod team;

@@ -5,14 +5,15 @@ use std::sync::Arc;
 use super::cache::AudioLayer;
 use super::decoder::{self, Session, Watch};
 use super::session::{self, ModelError};
-use super::team::{Shared, Team};
+use super::packed::Packed;
+use super::team::Team;
 use super::{ComputeType, CrossAttention, encoder};
 use crate::weights::{Dims, Weights};
 
 /// A loaded network.
 #[derive(Debug)]
 pub(super) struct Model {
-    pub(super) weights: Weights,
+    pub(super) weights: Weights<Packed>,
     pub(super) team: Team,
     /// Whether the audio's keys and values are kept in half precision.
     pub(super) half_audio: bool,
@@ -28,20 +29,14 @@ pub(super) struct Audio {
 
 impl Model {
     /// Brings the weights into the form that they are computed with.
-    pub(super) fn new(mut weights: Weights, team: Team, compute_type: ComputeType) -> Self {
-        // Convolutions are a few percent of the work and stay as they are.
-        let mut matrices = weights.linear_matrices();
-        let count = matrices.len();
-        let matrices = Shared::new(&mut matrices);
-        team.run(|| {
-            team.each(count, &|index| {
-                // SAFETY: each index comes up once.
-                let matrix = &mut unsafe { matrices.part(index..index + 1) }[0];
-                match compute_type {
-                    ComputeType::Int8 => matrix.quantize(),
-                    _ => matrix.dequantize(),
-                }
-            });
+    pub(super) fn new(weights: Weights, team: Team, compute_type: ComputeType) -> Self {
+        let weights = team.run(|| {
+            let float = |matrix| Packed::float(&team, matrix);
+            // Convolutions are a few percent of the work and stay as they are.
+            match compute_type {
+                ComputeType::Int8 => weights.map(&|matrix| Packed::int8(&team, matrix), &float),
+                _ => weights.map(&float, &float),
+            }
         });
         Self { weights, team, half_audio: compute_type == ComputeType::Int8 }
     }

@@ -50,11 +50,6 @@ impl Team {
     pub(crate) fn each(&self, n: usize, work: &(impl Fn(usize) + Sync + Send)) {
         if self.threads == 1 { (0..n).for_each(work) } else { (0..n).into_par_iter().with_max_len(1).for_each(work) }
     }
-
-    /// For matrix products.
-    pub(crate) fn parallelism(&self) -> gemm::Parallelism {
-        if self.threads == 1 { gemm::Parallelism::None } else { gemm::Parallelism::Rayon(self.threads) }
-    }
 }
 
 fn halve(from: usize, count: usize, work: &(impl Fn(usize) + Sync)) {
@@ -78,6 +73,16 @@ unsafe impl<T: Send> Sync for Shared<'_, T> {}
 impl<'a, T> Shared<'a, T> {
     pub(crate) fn new(slice: &'a mut [T]) -> Self {
         Self { start: slice.as_mut_ptr(), len: slice.len(), life: std::marker::PhantomData }
+    }
+
+    /// Where element `index` is, for kernels that write with a stride.
+    ///
+    /// # Panics
+    /// It is outside the slice.
+    pub(crate) fn at(&self, index: usize) -> *mut T {
+        assert!(index < self.len, "an element of the slice");
+        // SAFETY: within the slice.
+        unsafe { self.start.add(index) }
     }
 
     /// The elements in `range`.

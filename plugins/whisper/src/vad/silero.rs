@@ -12,7 +12,7 @@ use syrinx_plugin_common::checkpoint::{CheckpointError, Tensors};
 use thiserror::Error;
 
 use super::FRAME_SAMPLES;
-use crate::kernels;
+use crate::kernels::{self, Finish, Panels, Rows, Target};
 use crate::sound::Sound;
 
 /// Samples of the frame before that a frame begins with.
@@ -58,12 +58,12 @@ pub enum SileroError {
 #[derive(Debug)]
 pub struct Silero {
     /// Real parts, then imaginary parts: `[2 · 129, 256]`
-    basis: Vec<f32>,
+    basis: Panels<f32>,
     convolutions: Vec<Convolution>,
     /// Gates in the order input, output, forget, cell: `[4 · 128, 128]`
-    input: Vec<f32>,
+    input: Panels<f32>,
     /// Likewise.
-    recurrent: Vec<f32>,
+    recurrent: Panels<f32>,
     /// `[4 · 128]`
     gate_bias: Vec<f32>,
     /// `[128]`
@@ -75,7 +75,7 @@ pub struct Silero {
 #[derive(Debug)]
 struct Convolution {
     /// `[out, 3 · in]`, taps slowest.
-    weight: Vec<f32>,
+    weight: Panels<f32>,
     bias: Vec<f32>,
     stride: usize,
 }
@@ -102,17 +102,17 @@ impl Silero {
         ];
         let mut convolutions = Vec::with_capacity(shapes.len());
         for ((weight, bias, inputs, outputs), stride) in shapes.into_iter().zip(STRIDES) {
-            let weight = taps_first(&read(weight, outputs * inputs * TAPS)?, inputs);
+            let weight = Panels::new(&taps_first(&read(weight, outputs * inputs * TAPS)?, inputs), TAPS * inputs);
             convolutions.push(Convolution { weight, bias: read(bias, outputs)?, stride });
         }
         // Two biases, of the input and of the recurrence, that are added.
         let biases = read("onnx::LSTM_211", 2 * 4 * HIDDEN)?;
         let gate_bias = biases[..4 * HIDDEN].iter().zip(&biases[4 * HIDDEN..]).map(|(a, b)| a + b).collect();
         Ok(Self {
-            basis: read("encoder.feature_extractor.forward_basis_buffer", 2 * BINS * WINDOW)?,
+            basis: Panels::new(&read("encoder.feature_extractor.forward_basis_buffer", 2 * BINS * WINDOW)?, WINDOW),
             convolutions,
-            input: read("onnx::LSTM_209", 4 * HIDDEN * HIDDEN)?,
-            recurrent: read("onnx::LSTM_210", 4 * HIDDEN * HIDDEN)?,
+            input: Panels::new(&read("onnx::LSTM_209", 4 * HIDDEN * HIDDEN)?, HIDDEN),
+            recurrent: Panels::new(&read("onnx::LSTM_210", 4 * HIDDEN * HIDDEN)?, HIDDEN),
             gate_bias,
             output: read("decoder.conv1d.weight", HIDDEN)?,
             output_bias: read("decoder.conv1d.bias", 1)?[0],
@@ -168,7 +168,7 @@ impl Silero {
                 work.windows.extend(frame.iter().rev().skip(1).take(WINDOW - inside.len()));
             }
         }
-        multiply(&work.windows, &self.basis, WINDOW, None, &mut work.columns); // [count · 4, 2 · 129]
+        multiply(&work.windows, &self.basis, None, &mut work.columns); // [count · 4, 2 · 129]
         work.steps.clear(); // [count · 4, 129]
         for spectrum in work.columns.chunks_exact(2 * BINS) {
             let (real, imaginary) = spectrum.split_at(BINS);
@@ -177,7 +177,7 @@ impl Silero {
         for convolution in &self.convolutions {
             convolution.forward(count, &mut work.steps, &mut work.columns);
         }
-        multiply(&work.steps, &self.input, HIDDEN, Some(&self.gate_bias), &mut work.columns); // [count, 4 · 128]
+        multiply(&work.steps, &self.input, Some(&self.gate_bias), &mut work.columns); // [count, 4 · 128]
         for gates in work.columns.chunks_exact_mut(4 * HIDDEN) {
             state.step(gates, &self.recurrent);
             let speech: f32 = state.hidden.iter().zip(&self.output).map(|(h, w)| h.max(0.0) * w).sum();
@@ -198,7 +198,7 @@ struct Work {
 impl Convolution {
     /// `steps` is `[frames, in steps, in]` and becomes `[frames, out steps, out]`; `columns` is work space.
     fn forward(&self, frames: usize, steps: &mut Vec<f32>, columns: &mut Vec<f32>) {
-        let inputs = self.weight.len() / self.bias.len() / TAPS;
+        let inputs = self.weight.cols() / TAPS;
         let length = steps.len() / frames / inputs;
         columns.clear(); // [frames, out steps, 3 · in]
         for frame in steps.chunks_exact(length * inputs) {
@@ -211,7 +211,7 @@ impl Convolution {
                 }
             }
         }
-        multiply(columns, &self.weight, TAPS * inputs, Some(&self.bias), steps);
+        multiply(columns, &self.weight, Some(&self.bias), steps);
         steps.iter_mut().for_each(|value| *value = value.max(0.0));
     }
 }
@@ -230,9 +230,12 @@ impl Default for LstmState {
 
 impl LstmState {
     /// `gates` holds the input's part of the four gates.
-    fn step(&mut self, gates: &mut [f32], recurrent: &[f32]) {
-        for (gate, weights) in gates.iter_mut().zip(recurrent.chunks_exact(HIDDEN)) {
-            *gate += kernels::dot(weights, &self.hidden);
+    fn step(&mut self, gates: &mut [f32], recurrent: &Panels<f32>) {
+        let hidden = Rows { values: &self.hidden, stride: HIDDEN, count: 1 };
+        let target = Target { start: gates.as_mut_ptr(), stride: gates.len() };
+        // SAFETY: the gates are the outputs of the matrix.
+        unsafe {
+            kernels::product(hidden, recurrent, 0..recurrent.count(), target, Finish { add: true, ..Finish::PLAIN });
         }
         let (input, rest) = gates.split_at(HIDDEN);
         let (output, rest) = rest.split_at(HIDDEN);
@@ -255,35 +258,11 @@ fn taps_first(weight: &[f32], inputs: usize) -> Vec<f32> {
 }
 
 /// `y = x Wᵀ (+ bias)` for `x` of `[rows, inputs]` and `W` of `[outputs, inputs]`.
-fn multiply(x: &[f32], weight: &[f32], inputs: usize, bias: Option<&[f32]>, y: &mut Vec<f32>) {
-    let (rows, outputs) = (x.len() / inputs, weight.len() / inputs);
-    y.clear();
-    match bias {
-        Some(bias) => (0..rows).for_each(|_| y.extend_from_slice(bias)),
-        None => y.resize(rows * outputs, 0.0),
-    }
-    // SAFETY: x is [rows, inputs], the weights are [outputs, inputs] and read as their transpose, y is [rows, outputs] and ours.
-    unsafe {
-        gemm::gemm(
-            rows,
-            outputs,
-            inputs,
-            y.as_mut_ptr(),
-            1,
-            outputs as isize,
-            true,
-            x.as_ptr(),
-            1,
-            inputs as isize,
-            weight.as_ptr(),
-            inputs as isize,
-            1,
-            1.0,
-            1.0,
-            false,
-            false,
-            false,
-            gemm::Parallelism::None,
-        );
-    }
+fn multiply(x: &[f32], weight: &Panels<f32>, bias: Option<&[f32]>, y: &mut Vec<f32>) {
+    let (inputs, outputs) = (weight.cols(), weight.rows());
+    let x = Rows { values: x, stride: inputs, count: x.len() / inputs };
+    y.resize(x.count * outputs, 0.0);
+    let target = Target { start: y.as_mut_ptr(), stride: outputs };
+    // SAFETY: y is [rows, outputs] and ours.
+    unsafe { kernels::product(x, weight, 0..weight.count(), target, Finish { bias, ..Finish::PLAIN }) };
 }

@@ -1,0 +1,250 @@
+//! Matrices laid out for the inner loops: sixteen rows to a panel, and in it column after column, so that the sums of sixteen outputs
+//! come out in lanes and memory is read front to back.
+
+use std::{marker::PhantomData, ops::Deref, ops::DerefMut};
+
+use half::f16;
+
+use super::int8::quantize_weights;
+use super::lanes::{LANES, Lanes};
+
+/// A form in which numbers are kept; computed with in single precision.
+pub(crate) trait Element: Plain {
+    /// The value.
+    fn value(self) -> f32;
+
+    /// A vector from memory.
+    ///
+    /// # Safety
+    /// Sixteen elements can be read.
+    unsafe fn load<L: Lanes>(l: L, from: *const Self) -> L::F;
+}
+
+impl Element for f32 {
+    #[inline(always)]
+    fn value(self) -> f32 {
+        self
+    }
+
+    #[inline(always)]
+    unsafe fn load<L: Lanes>(l: L, from: *const Self) -> L::F {
+        // SAFETY: the caller's promise.
+        unsafe { l.load_from(from) }
+    }
+}
+
+impl Element for f16 {
+    #[inline(always)]
+    fn value(self) -> f32 {
+        self.to_f32()
+    }
+
+    #[inline(always)]
+    unsafe fn load<L: Lanes>(l: L, from: *const Self) -> L::F {
+        // SAFETY: the caller's promise.
+        unsafe { l.load_half(from) }
+    }
+}
+
+/// Numbers that begin at the start of a cache line, so that no vector crosses one.
+#[derive(Clone, Debug)]
+pub(crate) struct Aligned<T> {
+    lines: Vec<Line>,
+    len: usize,
+    kind: PhantomData<T>,
+}
+
+#[derive(Clone, Copy, Debug)]
+#[repr(align(64))]
+struct Line {
+    _bytes: [u8; LINE],
+}
+
+/// Bytes of a cache line.
+const LINE: usize = 64;
+
+/// Types of which any bytes are a value: `f32`, `f16`, `i8`.
+///
+/// # Safety
+/// So it is, zeros mean zero, and a line is a whole number of them.
+pub(crate) unsafe trait Plain: Copy + Send + Sync + 'static {}
+// SAFETY: numbers.
+unsafe impl Plain for f32 {}
+// SAFETY: a number.
+unsafe impl Plain for f16 {}
+// SAFETY: numbers.
+unsafe impl Plain for i8 {}
+
+impl<T: Plain> Aligned<T> {
+    /// `len` zeros.
+    pub(crate) fn zeros(len: usize) -> Self {
+        Self { lines: vec![Line { _bytes: [0; LINE] }; (len * size_of::<T>()).div_ceil(LINE)], len, kind: PhantomData }
+    }
+}
+
+impl<T: Plain> Deref for Aligned<T> {
+    type Target = [T];
+
+    fn deref(&self) -> &[T] {
+        // SAFETY: the lines hold so many, initialised.
+        unsafe { std::slice::from_raw_parts(self.lines.as_ptr().cast(), self.len) }
+    }
+}
+
+impl<T: Plain> DerefMut for Aligned<T> {
+    fn deref_mut(&mut self) -> &mut [T] {
+        // SAFETY: the lines hold so many, initialised; they are borrowed exclusively.
+        unsafe { std::slice::from_raw_parts_mut(self.lines.as_mut_ptr().cast(), self.len) }
+    }
+}
+
+/// A matrix `[rows, cols]` of floating point numbers.
+#[derive(Clone, Debug)]
+pub(crate) struct Panels<E> {
+    rows: usize,
+    cols: usize,
+    /// `[panels, cols, 16]`; rows behind the last are zeros.
+    values: Aligned<E>,
+}
+
+impl<E: Element> Panels<E> {
+    /// Zeros, to be filled panel by panel.
+    pub(crate) fn zeros(rows: usize, cols: usize) -> Self {
+        Self { rows, cols, values: Aligned::zeros(rows.div_ceil(LANES) * cols * LANES) }
+    }
+
+    /// Lays out a row-major matrix of `cols` columns.
+    pub(crate) fn new(matrix: &[E], cols: usize) -> Self {
+        let mut panels = Self::zeros(matrix.len() / cols, cols);
+        for (rows, panel) in matrix.chunks(LANES * cols).zip(panels.panels_mut()) {
+            fill_panel(rows, cols, cols, panel);
+        }
+        panels
+    }
+
+    pub(crate) fn rows(&self) -> usize {
+        self.rows
+    }
+
+    pub(crate) fn cols(&self) -> usize {
+        self.cols
+    }
+
+    /// Number of panels.
+    pub(crate) fn count(&self) -> usize {
+        self.rows.div_ceil(LANES)
+    }
+
+    pub(super) fn values(&self) -> &[E] {
+        &self.values
+    }
+
+    /// All values, `[panels, cols, 16]`, for filling.
+    pub(crate) fn values_mut(&mut self) -> &mut [E] {
+        &mut self.values
+    }
+
+    /// The panels one by one, for filling.
+    pub(crate) fn panels_mut(&mut self) -> impl Iterator<Item = &mut [E]> {
+        self.values.chunks_exact_mut((self.cols * LANES).max(1))
+    }
+
+    /// One row of the matrix.
+    pub(crate) fn row(&self, row: usize, out: &mut [f32]) {
+        let panel = &self.values[row / LANES * LANES * self.cols..][..LANES * self.cols];
+        out.iter_mut().zip(panel.iter().skip(row % LANES).step_by(LANES)).for_each(|(out, value)| *out = value.value());
+    }
+}
+
+/// Lays out up to sixteen rows of `cols` values, `stride` apart, as a panel `[cols, 16]`.
+pub(crate) fn fill_panel<E: Copy>(rows: &[E], stride: usize, cols: usize, panel: &mut [E]) {
+    // Blocks of columns, so that what is written stays in the first-level cache while row after row comes by.
+    const BLOCK: usize = 64;
+    for first in (0..cols).step_by(BLOCK) {
+        let width = BLOCK.min(cols - first);
+        let panel = &mut panel[first * LANES..(first + width) * LANES];
+        for (lane, row) in rows.chunks(stride).take(LANES).enumerate() {
+            let row = &row[first..first + width];
+            panel.iter_mut().skip(lane).step_by(LANES).zip(row).for_each(|(place, value)| *place = *value);
+        }
+    }
+}
+
+/// A matrix `[rows, cols]` of int8 numbers, each row with a unit of its own.
+#[derive(Clone, Debug)]
+pub(crate) struct IntPanels {
+    rows: usize,
+    cols: usize,
+    /// `[panels, pairs of columns, 16, 2]`; what is missing to whole panels and pairs is zero.
+    values: Aligned<i8>,
+    /// What 1 stands for, per row; zero for rows behind the last.
+    units: Aligned<f32>,
+}
+
+impl IntPanels {
+    /// Zeros, to be filled panel by panel.
+    pub(crate) fn zeros(rows: usize, cols: usize) -> Self {
+        let panels = rows.div_ceil(LANES);
+        Self {
+            rows,
+            cols,
+            values: Aligned::zeros(panels * LANES * padded(cols)),
+            units: Aligned::zeros(panels * LANES),
+        }
+    }
+
+    pub(crate) fn rows(&self) -> usize {
+        self.rows
+    }
+
+    pub(crate) fn cols(&self) -> usize {
+        self.cols
+    }
+
+    /// Number of panels.
+    pub(crate) fn count(&self) -> usize {
+        self.rows.div_ceil(LANES)
+    }
+
+    pub(super) fn values(&self) -> &[i8] {
+        &self.values
+    }
+
+    pub(super) fn units(&self) -> &[f32] {
+        &self.units
+    }
+
+    /// All values and units, for filling: `16 · padded(cols)` and 16 of each panel.
+    pub(crate) fn parts_mut(&mut self) -> (&mut [i8], &mut [f32]) {
+        (&mut self.values, &mut self.units)
+    }
+
+    /// One row of the matrix.
+    pub(crate) fn row(&self, row: usize, out: &mut [f32]) {
+        let size = LANES * padded(self.cols);
+        let pairs = self.values[row / LANES * size..][..size].as_chunks::<2>().0;
+        for (out, pair) in out.chunks_mut(2).zip(pairs.iter().skip(row % LANES).step_by(LANES)) {
+            out.iter_mut().zip(pair).for_each(|(out, &q)| *out = f32::from(q) * self.units[row]);
+        }
+    }
+}
+
+/// Columns with what is missing to whole pairs.
+pub(crate) fn padded(cols: usize) -> usize {
+    cols.next_multiple_of(2)
+}
+
+/// Puts quantised rows (up to sixteen, `cols` long) in place as a panel `[pairs, 16, 2]`.
+pub(crate) fn fill_int_panel(rows: &[i8], cols: usize, panel: &mut [i8]) {
+    for (lane, row) in rows.chunks_exact(cols).enumerate() {
+        let places = panel.as_chunks_mut::<2>().0.iter_mut().skip(lane).step_by(LANES);
+        for (place, pair) in places.zip(row.chunks(2)) {
+            place[..pair.len()].copy_from_slice(pair);
+        }
+    }
+}
+
+/// Quantises a row; `unit` becomes what 1 stands for.
+pub(crate) fn quantize_into(row: &[f32], q: &mut [i8], unit: &mut f32) {
+    *unit = quantize_weights(row, q).recip();
+}
