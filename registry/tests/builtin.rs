@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use syrinx_registry::{Catalogue, Format, JsonMap, ModelVersion, Origin, Source};
 
 /// Xinference 4.1.0: name, family, Hugging Face id, ModelScope id, abilities (`+x` is `text2audio_x`), multilingual, default_model_config,
@@ -236,4 +236,25 @@ fn onnx_runtime_has_a_build_for_the_usual_machines() {
         runtime.builds.iter().map(|build| (build.os.as_str(), build.arch.as_str())).collect();
     assert_eq!(builds, [("linux", "x86_64"), ("linux", "aarch64"), ("macos", "aarch64"), ("windows", "x86_64")]);
     assert_eq!(runtime.env, ["SYRINX_ONNXRUNTIME", "ORT_DYLIB_PATH"]);
+}
+
+#[test]
+fn companions_follow_the_launch_options() {
+    let catalogue = Catalogue::builtin();
+    let assets = |model: &str, changes: Value| -> Vec<String> {
+        let entry = catalogue.model(model).expect("listed");
+        let mut options = entry.launch_options();
+        options.extend(changes.as_object().cloned().unwrap_or_default());
+        let entry = catalogue.with_companions(&entry, &options);
+        entry.assets.iter().map(|asset| asset.name.clone()).collect()
+    };
+    assert_eq!(assets("paraformer-zh-long", json!({})), ["fsmn-vad", "ct-punc"]);
+    assert_eq!(assets("paraformer-zh-long", json!({"spk_model": "cam++"})), ["fsmn-vad", "ct-punc", "cam++"]);
+    assert_eq!(assets("paraformer-zh-long", json!({"vad_model": "/models/vad", "punc_model": null})), [""; 0]);
+    assert_eq!(
+        assets("paraformer-zh-long", json!({"device": "fsmn-vad", "spk_model": "no asset"})),
+        ["fsmn-vad", "ct-punc"]
+    );
+    // No launch option stands for these.
+    assert_eq!(assets("whisper-base", json!({"vad_model": "/models/silero.onnx"})), ["silero-vad"]);
 }

@@ -11,6 +11,7 @@ use std::{
     io::Write as _,
     path::{Path, PathBuf},
     process::{Command, ExitCode, Stdio},
+    time::SystemTime,
 };
 
 #[derive(Debug, Args)]
@@ -35,6 +36,9 @@ const MODELS: [&str; 3] = ["whisper-base", "whisper-tiny.en", "Kokoro-82M"];
 /// How often a process does its job; the first time pays for what is set up lazily.
 const REPEATS: usize = 2;
 
+/// Requests at once where several are; the peers serve them one after the other.
+const AT_ONCE: usize = 4;
+
 const VOICE: &str = "af_heart";
 /// 48 phonemes.
 const SHORT_TEXT: &str = "Please turn left at the next traffic light, then stop.";
@@ -58,7 +62,7 @@ struct Case {
 struct Best(Map<String, Value>);
 
 /// Metrics in the order to show them. Lower is better for all.
-const METRICS: [&str; 5] = ["rtf", "cpu_s_per_audio_s", "first_audio_s", "load_s", "peak_rss_mb"];
+const METRICS: [&str; 6] = ["rtf", "cpu_s_per_audio_s", "first_audio_s", "load_s", "cold_start_s", "peak_rss_mb"];
 
 impl Bench {
     pub(crate) fn run(self) -> Result<ExitCode, String> {
@@ -140,27 +144,19 @@ impl Bench {
         let mut cases = Vec::new();
         for model in models {
             for (clip, wav) in &clips {
-                for (search, beam_size) in [("greedy", 1), ("beam 5", 5)] {
+                for beam_size in [1, 5] {
                     for compute_type in ["float32", "int8"] {
                         for &threads in threads {
-                            let catalogue_name = format!("whisper-{model}");
-                            cases.push(Case {
-                                family: "whisper",
-                                name: format!("{model}, {clip}, {search}, {compute_type}, {threads} threads"),
-                                peer_name: "faster-whisper 1.2.1",
-                                ours: json!({
-                                    "plugin": plugin("whisper"), "model": catalogue_name, "threads": threads, "wav": wav,
-                                    "options": {"compute_type": compute_type}, "parameters": {"beam_size": beam_size},
-                                    "repeats": REPEATS,
-                                }),
-                                peer: json!({
-                                    "family": "whisper", "model_dir": dirs[&catalogue_name], "threads": threads,
-                                    "wav": wav, "compute_type": compute_type, "beam_size": beam_size, "repeats": REPEATS,
-                                }),
-                            });
+                            let work = WhisperWork { model, clip, wav, beam_size, compute_type, threads, at_once: 1 };
+                            cases.push(work.case(dirs));
                         }
                     }
                 }
+            }
+            let (clip, wav) = &clips[0];
+            for compute_type in ["float32", "int8"] {
+                let work = WhisperWork { model, clip, wav, beam_size: 1, compute_type, threads: 2, at_once: AT_ONCE };
+                cases.push(work.case(dirs));
             }
         }
         Ok(cases)
@@ -170,30 +166,71 @@ impl Bench {
         let threads: &[usize] = if self.quick { &[2] } else { &[1, 2] };
         let mut cases = Vec::new();
         for (length, text) in [("short", SHORT_TEXT), ("long", LONG_TEXT)] {
-            for &threads in threads {
-                cases.push(Case {
-                    family: "kokoro",
-                    name: format!("{length} text, int8, {threads} threads"),
-                    peer_name: "kokoro-onnx 0.6.1",
-                    ours: json!({
-                        "plugin": plugin("kokoro"), "model": "Kokoro-82M", "threads": threads, "text": text,
-                        "voice": VOICE, "options": {}, "parameters": {}, "repeats": REPEATS,
-                    }),
-                    peer: json!({
-                        "family": "kokoro", "model_dir": dirs["Kokoro-82M"], "threads": threads, "text": text,
-                        "voice": VOICE, "repeats": REPEATS,
-                    }),
-                });
-            }
+            cases.extend(threads.iter().map(|&threads| kokoro_case(dirs, length, text, threads, 1)));
+            cases.push(kokoro_case(dirs, length, text, 2, AT_ONCE));
         }
         cases
     }
+}
+
+/// Something to transcribe in some way.
+struct WhisperWork<'a> {
+    model: &'a str,
+    clip: &'a str,
+    wav: &'a Path,
+    beam_size: usize,
+    compute_type: &'a str,
+    threads: usize,
+    at_once: usize,
+}
+
+impl WhisperWork<'_> {
+    fn case(&self, dirs: &Value) -> Case {
+        let &Self { model, clip, wav, beam_size, compute_type, threads, at_once } = self;
+        let search = if beam_size == 1 { "greedy" } else { "beam 5" };
+        let catalogue_name = format!("whisper-{model}");
+        Case {
+            family: "whisper",
+            name: format!("{model}, {clip}, {search}, {compute_type}, {threads} threads{}", together(at_once)),
+            peer_name: "faster-whisper 1.2.1",
+            ours: json!({
+                "plugin": plugin("whisper"), "model": catalogue_name, "threads": threads, "wav": wav,
+                "options": {"compute_type": compute_type}, "parameters": {"beam_size": beam_size},
+                "repeats": REPEATS, "at_once": at_once,
+            }),
+            peer: json!({
+                "family": "whisper", "model_dir": dirs[&catalogue_name], "threads": threads, "wav": wav,
+                "compute_type": compute_type, "beam_size": beam_size, "repeats": REPEATS, "at_once": at_once,
+            }),
+        }
+    }
+}
+
+fn kokoro_case(dirs: &Value, length: &str, text: &str, threads: usize, at_once: usize) -> Case {
+    Case {
+        family: "kokoro",
+        name: format!("{length} text, int8, {threads} threads{}", together(at_once)),
+        peer_name: "kokoro-onnx 0.6.1",
+        ours: json!({
+            "plugin": plugin("kokoro"), "model": "Kokoro-82M", "threads": threads, "text": text, "voice": VOICE,
+            "options": {}, "parameters": {}, "repeats": REPEATS, "at_once": at_once,
+        }),
+        peer: json!({
+            "family": "kokoro", "model_dir": dirs["Kokoro-82M"], "threads": threads, "text": text, "voice": VOICE,
+            "repeats": REPEATS, "at_once": at_once,
+        }),
+    }
+}
+
+fn together(at_once: usize) -> String {
+    if at_once == 1 { String::new() } else { format!(", {at_once} at once") }
 }
 
 impl Best {
     /// Takes a report's figures where they are better.
     fn add(&mut self, report: &Value) {
         self.take("load_s", report["load_s"].as_f64());
+        self.take("cold_start_s", report["cold_start_s"].as_f64());
         self.take("peak_rss_mb", report["peak_rss_mb"].as_f64());
         for run in report["runs"].as_array().into_iter().flatten() {
             let per_second = |name: &str| Some(run[name].as_f64()? / run["audio_s"].as_f64()?);
@@ -275,6 +312,8 @@ fn peer(python: &Path) -> Command {
 
 /// Gives a job to one side and returns its report.
 fn report(command: &mut Command, job: &Value) -> Result<Value, String> {
+    let mut job = job.clone();
+    job["started_at"] = json!(SystemTime::UNIX_EPOCH.elapsed().map_err(|error| error.to_string())?.as_secs_f64());
     let mut child = command
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())

@@ -155,7 +155,8 @@ impl Models {
         report("downloading", 0.0, "");
         let choice = Choice::of(&slot.spec);
         let path = slot.spec.model_path.as_deref();
-        let files = self.provision.fetch(&slot.entry, path, &choice, &slot.cancel, &download).map_err(unavailable)?;
+        let entry = self.provision.catalogue().with_companions(&slot.entry, options);
+        let files = self.provision.fetch(&entry, path, &choice, &slot.cancel, &download).map_err(unavailable)?;
         slot.set_provenance(files.provenance.clone());
         let mut runtimes = BTreeMap::new();
         for name in &plugin.manifest().runtimes {

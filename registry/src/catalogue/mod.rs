@@ -132,6 +132,26 @@ impl Catalogue {
         self.models.values()
     }
 
+    /// `entry` with the shared assets that a launch with `options` needs. Where a launch option `*_model` names an asset
+    /// (`spk_model = "cam++"`), that asset is needed; where it names something else instead of the asset that it has by
+    /// default (a directory, nothing), that one isn't.
+    pub fn with_companions(&self, entry: &Arc<ModelEntry>, options: &JsonMap) -> Arc<ModelEntry> {
+        let named = |options: &JsonMap| -> Vec<Arc<AssetEntry>> {
+            let companions = options.iter().filter(|(option, _)| option.ends_with("_model"));
+            companions.filter_map(|(_, value)| self.assets.get(value.as_str()?)).cloned().collect()
+        };
+        let (by_default, wanted) = (named(&entry.launch_options()), named(options));
+        let has = |all: &[Arc<AssetEntry>], asset: &AssetEntry| all.iter().any(|other| other.name == asset.name);
+        let mut assets = entry.assets.clone();
+        assets.retain(|asset| has(&wanted, asset) || !has(&by_default, asset));
+        for asset in wanted {
+            if !has(&assets, &asset) {
+                assets.push(asset);
+            }
+        }
+        if assets == entry.assets { Arc::clone(entry) } else { Arc::new(ModelEntry { assets, ..(**entry).clone() }) }
+    }
+
     /// The shared asset with this name.
     ///
     /// # Errors

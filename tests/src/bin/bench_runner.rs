@@ -13,7 +13,8 @@ use std::{
     path::{Path, PathBuf},
     process::ExitCode,
     sync::Arc,
-    time::Instant,
+    thread,
+    time::{Instant, SystemTime},
 };
 use syrinx_plugin_api::{
     Flow, LoadRequest, Object, ReceivePcm, ReceiveTranscript, SpeechSettings, TranscribeSettings, TranscriptEvent,
@@ -43,12 +44,18 @@ struct Job {
     parameters: Object,
     /// How often.
     repeats: usize,
+    /// Requests at once, each the same.
+    at_once: usize,
+    /// When this process was started, in seconds since 1970.
+    started_at: f64,
 }
 
 /// What it took.
 #[derive(Debug, Default, Serialize)]
 struct Report {
     load_s: f64,
+    /// From the start of the process to the end of the first run.
+    cold_start_s: f64,
     runs: Vec<Run>,
     peak_rss_mb: f64,
     /// Transcript of the last run.
@@ -62,7 +69,7 @@ struct Run {
     cpu_s: f64,
     /// Until the first sound, where sound is made.
     first_audio_s: Option<f64>,
-    /// Length of the sound heard or made.
+    /// Length of the sound heard or made, of all requests together.
     audio_s: f64,
 }
 
@@ -150,6 +157,9 @@ fn run() -> Result<Value, Box<dyn Error>> {
             (None, Some(text)) => speak(&model, &job, text)?,
             (None, None) => return Err("the job has neither `wav` nor `text`".into()),
         };
+        if report.runs.is_empty() {
+            report.cold_start_s = SystemTime::UNIX_EPOCH.elapsed()?.as_secs_f64() - job.started_at;
+        }
         report.runs.push(run);
     }
     report.peak_rss_mb = usage().1;
@@ -163,17 +173,19 @@ fn transcribe(model: &LoadedModel, job: &Job, wav: &Path, text: &mut String) -> 
         parameters: job.parameters.clone(),
         ..TranscribeSettings::default()
     };
-    let mut sink = Text(String::new());
     let (started, cpu) = (Instant::now(), usage().0);
-    model.transcribe(&settings, &mut WholeAudio::new(&sound.samples), &[], &mut sink)?;
-    let run = Run {
+    let texts = at_once(job, || {
+        let mut sink = Text(String::new());
+        model.transcribe(&settings, &mut WholeAudio::new(&sound.samples), &[], &mut sink)?;
+        Ok(sink.0)
+    })?;
+    *text = texts.concat();
+    Ok(Run {
         wall_s: started.elapsed().as_secs_f64(),
         cpu_s: usage().0 - cpu,
         first_audio_s: None,
-        audio_s: sound.seconds(),
-    };
-    *text = sink.0;
-    Ok(run)
+        audio_s: sound.seconds() * texts.len() as f64,
+    })
 }
 
 fn speak(model: &LoadedModel, job: &Job, text: &str) -> Result<Run, Box<dyn Error>> {
@@ -184,14 +196,28 @@ fn speak(model: &LoadedModel, job: &Job, text: &str) -> Result<Run, Box<dyn Erro
         ..SpeechSettings::default()
     };
     let rate = model.card().output_sample_rate.ok_or("the model does not say its sample rate")?;
-    let cpu = usage().0;
-    let mut sink = Speech { started: Instant::now(), first: None, samples: 0 };
-    model.synthesize(&settings, &[], &mut sink)?;
+    let (started, cpu) = (Instant::now(), usage().0);
+    let spoken = at_once(job, || {
+        let mut sink = Speech { started, first: None, samples: 0 };
+        model.synthesize(&settings, &[], &mut sink)?;
+        Ok(sink)
+    })?;
     Ok(Run {
-        wall_s: sink.started.elapsed().as_secs_f64(),
+        wall_s: started.elapsed().as_secs_f64(),
         cpu_s: usage().0 - cpu,
-        first_audio_s: sink.first,
-        audio_s: sink.samples as f64 / f64::from(rate),
+        first_audio_s: spoken.iter().filter_map(|sink| sink.first).reduce(f64::max),
+        audio_s: spoken.iter().map(|sink| sink.samples).sum::<usize>() as f64 / f64::from(rate),
+    })
+}
+
+/// Does `request` as often at once as the job says.
+fn at_once<T: Send>(
+    job: &Job,
+    request: impl Fn() -> Result<T, syrinx_plugin_api::Error> + Sync,
+) -> Result<Vec<T>, Box<dyn Error>> {
+    thread::scope(|scope| {
+        let running: Vec<_> = (0..job.at_once.max(1)).map(|_| scope.spawn(&request)).collect();
+        running.into_iter().map(|thread| Ok(thread.join().map_err(|_| "a request panicked")??)).collect()
     })
 }
 
