@@ -7,8 +7,8 @@
 //! The rules:
 //! - A turn takes all that waits of one kind: all steps, in one pass over the decoder's weights; or all windows (and alignments of words, which
 //!   are as long), one per job.
-//! - While both kinds wait, turns alternate. So between two steps of a job at most one window of every other job is encoded, and a window
-//!   waits for one step at most.
+//! - While both kinds wait, turns alternate. So between two steps of a job at most one window of every other job is encoded (or as many as
+//!   the device encodes at once), and a window waits for one turn of steps at most.
 //! - Jobs that got logits are back with their next step in no time. A turn of steps waits for them, so that jobs stay together, but never
 //!   longer than the last such turn took: waiting can't cost more than it saves.
 //! - A job is not held by anything while it waits for nothing: one that stops just doesn't come back.
