@@ -37,5 +37,8 @@ fn open(name: &str) -> Result<(), String> {
     // SAFETY: NVIDIA's libraries may be opened at any time, from any thread.
     let library = unsafe { Library::open(Some(name), RTLD_NOW | RTLD_GLOBAL) };
     // Never closed: functions of the plugin hold addresses in it.
-    library.map(std::mem::forget).map_err(|error| error.to_string())
+    library.map(std::mem::forget).map_err(|error| match std::error::Error::source(&error) {
+        Some(reason) => format!("{name} can't be opened: {reason}"),
+        None => format!("{name} can't be opened: {error}"),
+    })
 }
