@@ -5,7 +5,7 @@
 //!
 //! Weights stay in the half precision in which they are published; arithmetic is in single precision. A decode step is bound by reading
 //! weights, so this halves its time without changing a result. The encoder's matrix products are bound by arithmetic; weights are widened
-//! as they come up.
+//! on their way into registers, beside it.
 
 mod attention;
 mod cache;
@@ -17,6 +17,7 @@ pub mod session;
 mod team;
 
 use std::path::Path;
+use std::sync::{Mutex, PoisonError};
 
 pub use decoder::{Batch, Feed, Session};
 pub use session::{ModelError, TokenModel};
@@ -64,6 +65,8 @@ pub struct WhisperModel {
     team: Team,
     /// Whether the audio's keys and values are kept in half precision.
     half_audio: bool,
+    /// Buffers of the last window, for the next.
+    spare: Mutex<Option<encoder::Work>>,
 }
 
 /// Encoder output of one window, with the decoder's cross-attention keys and values computed from it.
@@ -109,7 +112,7 @@ impl WhisperModel {
                 ComputeType::Int8 => weights.map(&|matrix| Packed::int8(&team, matrix), &float),
             }
         });
-        Ok(Self { weights, team, half_audio })
+        Ok(Self { weights, team, half_audio, spare: Mutex::default() })
     }
 
     /// Sizes of the network.
@@ -145,8 +148,9 @@ impl WhisperModel {
             let wanted = format!("{} bins times an even number of frames up to {}", dims.n_mels, 2 * dims.n_audio_ctx);
             return Err(ModelError::shape("the number of mel values", mel.len(), wanted));
         }
-        let hidden =
-            self.team.run(|| encoder::encode(&self.team, &self.weights.encoder, dims.encoder_heads, mel, frames));
+        let hidden = self.with_work(|work| {
+            encoder::encode(&self.team, &self.weights.encoder, dims.encoder_heads, mel, frames, work)
+        });
         self.features(hidden)
     }
 
@@ -162,8 +166,17 @@ impl WhisperModel {
                 format!("a multiple of {}", self.dims().d_model),
             ));
         }
-        let layers = self.team.run(|| decoder::audio_layers(self, &hidden));
+        let layers = self.with_work(|work| decoder::audio_layers(self, &hidden, work));
         Ok(AudioFeatures { hidden, layers })
+    }
+
+    /// Runs `work` on the team, with the spare buffers; a second window at the same time gets its own.
+    fn with_work<R: Send>(&self, work: impl FnOnce(&mut encoder::Work) -> R + Send) -> R {
+        let spare = || self.spare.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut buffers = spare().take().unwrap_or_default();
+        let done = self.team.run(|| work(&mut buffers));
+        *spare() = Some(buffers);
+        done
     }
 
     /// Starts decoding.
