@@ -4,6 +4,7 @@
 use std::{marker::PhantomData, ops::Deref, ops::DerefMut};
 
 use half::f16;
+use memmap2::MmapMut;
 
 use super::int8::quantize_weights;
 use super::lanes::{LANES, Lanes};
@@ -47,12 +48,22 @@ impl Element for f16 {
 }
 
 /// Numbers that begin at the start of a cache line, so that no vector crosses one.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct Aligned<T> {
-    lines: Vec<Line>,
+    memory: Memory,
     len: usize,
     kind: PhantomData<T>,
 }
+
+#[derive(Debug)]
+enum Memory {
+    Lines(Vec<Line>),
+    /// Straight from the system, and straight back to it: an allocator would keep tens of megabytes per thread for later.
+    Pages(MmapMut),
+}
+
+/// From so many bytes on memory comes from the system.
+const PAGES_FROM: usize = 256 * 1024;
 
 #[derive(Clone, Copy, Debug)]
 #[repr(align(64))]
@@ -78,7 +89,10 @@ unsafe impl Plain for i8 {}
 impl<T: Plain> Aligned<T> {
     /// `len` zeros.
     pub(crate) fn zeros(len: usize) -> Self {
-        Self { lines: vec![Line { _bytes: [0; LINE] }; (len * size_of::<T>()).div_ceil(LINE)], len, kind: PhantomData }
+        let bytes = len * size_of::<T>();
+        let pages = if bytes >= PAGES_FROM { MmapMut::map_anon(bytes).ok() } else { None };
+        let lines = || Memory::Lines(vec![Line { _bytes: [0; LINE] }; bytes.div_ceil(LINE)]);
+        Self { memory: pages.map_or_else(lines, Memory::Pages), len, kind: PhantomData }
     }
 }
 
@@ -86,20 +100,28 @@ impl<T: Plain> Deref for Aligned<T> {
     type Target = [T];
 
     fn deref(&self) -> &[T] {
-        // SAFETY: the lines hold so many, initialised.
-        unsafe { std::slice::from_raw_parts(self.lines.as_ptr().cast(), self.len) }
+        let start = match &self.memory {
+            Memory::Lines(lines) => lines.as_ptr().cast(),
+            Memory::Pages(pages) => pages.as_ptr().cast(),
+        };
+        // SAFETY: the memory holds so many, initialised, at a multiple of their size.
+        unsafe { std::slice::from_raw_parts(start, self.len) }
     }
 }
 
 impl<T: Plain> DerefMut for Aligned<T> {
     fn deref_mut(&mut self) -> &mut [T] {
-        // SAFETY: the lines hold so many, initialised; they are borrowed exclusively.
-        unsafe { std::slice::from_raw_parts_mut(self.lines.as_mut_ptr().cast(), self.len) }
+        let start = match &mut self.memory {
+            Memory::Lines(lines) => lines.as_mut_ptr().cast(),
+            Memory::Pages(pages) => pages.as_mut_ptr().cast(),
+        };
+        // SAFETY: as in `deref`; the memory is borrowed exclusively.
+        unsafe { std::slice::from_raw_parts_mut(start, self.len) }
     }
 }
 
 /// A matrix `[rows, cols]` of floating point numbers.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct Panels<E> {
     rows: usize,
     cols: usize,
@@ -135,11 +157,12 @@ impl<E: Element> Panels<E> {
         self.rows.div_ceil(LANES)
     }
 
-    pub(super) fn values(&self) -> &[E] {
+    /// All values, `[panels, cols, 16]`.
+    pub(crate) fn values(&self) -> &[E] {
         &self.values
     }
 
-    /// All values, `[panels, cols, 16]`, for filling.
+    /// The same, for filling.
     pub(crate) fn values_mut(&mut self) -> &mut [E] {
         &mut self.values
     }
@@ -171,7 +194,7 @@ pub(crate) fn fill_panel<E: Copy>(rows: &[E], stride: usize, cols: usize, panel:
 }
 
 /// A matrix `[rows, cols]` of int8 numbers, each row with a unit of its own.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct IntPanels {
     rows: usize,
     cols: usize,

@@ -266,7 +266,9 @@ impl Tiles for IntTiles<'_> {
                 let mut weights = [l.load_pairs(w.add(k * LANES)); P];
                 for p in 0..P {
                     let at = w.add((p * cols + k) * LANES);
-                    weights[p] = l.load_pairs(at);
+                    if p > 0 {
+                        weights[p] = l.load_pairs(at);
+                    }
                     if R < L::TALLEST {
                         l.prefetch(at.wrapping_add(P * cols * LANES));
                     }

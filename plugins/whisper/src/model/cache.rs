@@ -27,20 +27,38 @@ pub(super) struct FrameKv<E> {
 }
 
 impl AudioLayer {
-    /// Takes `kv`, `[frames, 2 · width]` with keys left of values.
-    pub(super) fn new(team: &Team, kv: &[f32], frames: usize, heads: usize, half: bool) -> Self {
+    /// Takes `kv`, `[frames, 2 · width]` with keys left of values. With `half`, `full` is work space.
+    pub(super) fn new(
+        team: &Team,
+        kv: &[f32],
+        frames: usize,
+        heads: usize,
+        half: bool,
+        full: &mut FrameKv<f32>,
+    ) -> Self {
         let width = kv.len() / (2 * frames);
-        let mut full = FrameKv::new(frames, heads, width / heads);
-        full.fill(team, kv, 2 * width, width);
-        if half { Self::Half(full.rounded()) } else { Self::Full(full) }
+        let mut own = FrameKv::default();
+        let place = if half { full } else { &mut own };
+        place.fit(frames, heads, width / heads);
+        place.fill(team, kv, 2 * width, width);
+        if half { Self::Half(place.rounded(team)) } else { Self::Full(own) }
+    }
+}
+
+impl<E> Default for FrameKv<E> {
+    fn default() -> Self {
+        Self { keys: Vec::new(), values: Vec::new() }
     }
 }
 
 impl FrameKv<f32> {
-    /// Room for heads of `head` dimensions.
-    pub(super) fn new(frames: usize, heads: usize, head: usize) -> Self {
-        let matrices = |rows, cols| (0..heads).map(|_| Panels::zeros(rows, cols)).collect();
-        Self { keys: matrices(frames, head), values: matrices(head, frames) }
+    /// Makes room for `frames` frames and heads of `head` dimensions.
+    pub(super) fn fit(&mut self, frames: usize, heads: usize, head: usize) {
+        let is_fit = |keys: &Panels<f32>| keys.rows() == frames && keys.cols() == head;
+        if self.keys.len() != heads || !self.keys.iter().all(is_fit) {
+            let matrices = |rows, cols| (0..heads).map(|_| Panels::zeros(rows, cols)).collect();
+            *self = Self { keys: matrices(frames, head), values: matrices(head, frames) };
+        }
     }
 
     /// Takes the keys and values of all frames: a frame's keys begin at `frame · stride` of `kv`, its values `width` behind them.
@@ -64,16 +82,18 @@ impl FrameKv<f32> {
         });
     }
 
-    fn rounded(self) -> FrameKv<f16> {
-        let round = |full: Vec<Panels<f32>>| {
-            let round = |mut full: Panels<f32>| {
-                let mut half = Panels::zeros(full.rows(), full.cols());
-                half.values_mut().convert_from_f32_slice(full.values_mut());
-                half
-            };
-            full.into_iter().map(round).collect()
+    fn rounded(&self, team: &Team) -> FrameKv<f16> {
+        let round = |full: &[Panels<f32>]| {
+            let mut half: Vec<Panels<f16>> = full.iter().map(|m| Panels::zeros(m.rows(), m.cols())).collect();
+            let places = Shared::new(&mut half);
+            team.each(full.len(), &|h| {
+                // SAFETY: each head comes up once.
+                let place = &mut unsafe { places.part(h..h + 1) }[0];
+                place.values_mut().convert_from_f32_slice(full[h].values());
+            });
+            half
         };
-        FrameKv { keys: round(self.keys), values: round(self.values) }
+        FrameKv { keys: round(&self.keys), values: round(&self.values) }
     }
 }
 
@@ -205,7 +225,8 @@ mod tests {
     fn audio_is_laid_out_by_head() {
         // 3 frames, 2 heads of 2: keys 0..4, values 4..8 of each row.
         let kv: Vec<f32> = (0..24).map(|v| v as f32).collect();
-        let mut layer = FrameKv::new(3, 2, 2);
+        let mut layer = FrameKv::default();
+        layer.fit(3, 2, 2);
         layer.fill(&Team::new(1), &kv, 8, 4);
         let (mut key, mut values) = ([0.0; 2], [0.0; 3]);
         layer.keys(1).row(2, &mut key);

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::attention::{self, Heads, Watched};
 use super::cache::{AudioLayer, Lineage, SelfLayer};
+use super::encoder;
 use super::linear::{Into, Workspace, linear, project};
 use super::native::{Audio, Model};
 use super::session::{ModelError, TokenModel, check_feed, check_reorder};
@@ -242,17 +243,16 @@ fn norm(norm: &crate::weights::Norm, x: &[f32], out: &mut Vec<f32>) {
 }
 
 /// The audio's keys and values for every layer.
-pub(super) fn audio_layers(model: &Model, hidden: &[f32]) -> Vec<AudioLayer> {
+pub(super) fn audio_layers(model: &Model, hidden: &[f32], work: &mut encoder::Work) -> Vec<AudioLayer> {
     let dims = model.dims();
     let frames = hidden.len() / dims.d_model;
-    let mut space = Workspace::default();
-    let mut kv = vec![0.0; frames * 2 * dims.d_model];
-    let blocks = &model.weights.decoder.blocks;
+    let encoder::Work { wide, kv, space, .. } = work;
+    wide.resize(frames * 2 * dims.d_model, 0.0);
+    let blocks = model.weights.decoder.blocks.iter();
     blocks
-        .iter()
         .map(|block| {
-            linear(&model.team, &block.cross_kv, hidden, &mut kv, Into::Replace, &mut space);
-            AudioLayer::new(&model.team, &kv, frames, dims.decoder_heads, model.half_audio)
+            linear(&model.team, &block.cross_kv, hidden, wide, Into::Replace, space);
+            AudioLayer::new(&model.team, wide, frames, dims.decoder_heads, model.half_audio, kv)
         })
         .collect()
 }

@@ -13,72 +13,79 @@ const CONV_WIDTH: usize = 3;
 /// Values that one thread takes at least in element-wise work.
 const GRAIN: usize = 4096;
 
+/// Buffers of the work on one window, kept for the next.
+#[derive(Debug, Default)]
+pub(super) struct Work {
+    /// `[frames, d]`: normalised, or mixed by attention.
+    narrow: Vec<f32>,
+    /// `[frames, 3 · d]`: queries, keys and values; or inside the perceptron, `[frames, 4 · d]`; or features before they are halved.
+    pub(super) wide: Vec<f32>,
+    /// Keys and values, laid out by head.
+    pub(super) kv: FrameKv<f32>,
+    pub(super) space: Workspace,
+}
+
 /// Encodes `mel` (`[n_mels, frames]`): `[frames / 2, d_model]`.
 ///
 /// `frames` is even and at most twice the number of positions.
-pub(super) fn encode(team: &Team, weights: &Encoder<Packed>, heads: usize, mel: &[f32], frames: usize) -> Vec<f32> {
+pub(super) fn encode(
+    team: &Team,
+    weights: &Encoder<Packed>,
+    heads: usize,
+    mel: &[f32],
+    frames: usize,
+    work: &mut Work,
+) -> Vec<f32> {
     let d = weights.conv1.rows();
     let n_mels = mel.len() / frames;
     let heads = Heads::new(d, heads);
 
     // Convolutions as matrix products: with a frame of zeros at either end, output frame t sees three neighbouring rows, which lie one
     // behind the other in memory.
-    let mut padded = vec![0.0; (frames + 2) * n_mels]; // [1 + frames + 1, n_mels]
+    let padded = &mut work.narrow; // [1 + frames + 1, n_mels]
+    padded.clear();
+    padded.resize((frames + 2) * n_mels, 0.0);
     for (bin, row) in mel.chunks_exact(frames).enumerate() {
         for (frame, &value) in row.iter().enumerate() {
             padded[(frame + 1) * n_mels + bin] = value;
         }
     }
-    let mut hidden = vec![0.0; (frames + 2) * d]; // [1 + frames + 1, d]
+    let hidden = &mut work.wide; // [1 + frames + 1, d]
+    hidden.clear();
+    hidden.resize((frames + 2) * d, 0.0);
     let inner = &mut hidden[d..(frames + 1) * d];
-    convolve(team, &weights.conv1, &weights.conv1_bias, &padded, n_mels, inner);
+    convolve(team, &weights.conv1, &weights.conv1_bias, padded, n_mels, inner);
     activate(team, inner);
     let out_frames = frames / 2;
     let mut x = vec![0.0; out_frames * d]; // [frames / 2, d]
-    convolve(team, &weights.conv2, &weights.conv2_bias, &hidden, 2 * d, &mut x);
+    convolve(team, &weights.conv2, &weights.conv2_bias, hidden, 2 * d, &mut x);
     activate(team, &mut x);
     x.iter_mut().zip(&weights.positions).for_each(|(x, position)| *x += position);
     debug_assert_eq!(weights.conv1.cols(), CONV_WIDTH * n_mels);
-    drop((padded, hidden));
 
-    let mut work = Work {
-        normed: vec![0.0; x.len()],
-        qkv: vec![0.0; 3 * x.len()],
-        mixed: vec![0.0; x.len()],
-        kv: FrameKv::new(out_frames, heads.count, heads.size),
-        inner: Vec::new(),
-        space: Workspace::default(),
-    };
+    work.narrow.resize(x.len(), 0.0);
+    work.kv.fit(out_frames, heads.count, heads.size);
     for block in &weights.blocks {
-        forward(team, block, heads, &mut x, &mut work);
+        forward(team, block, heads, &mut x, work);
     }
-    normalise(team, &weights.norm.weight, &weights.norm.bias, &x, &mut work.normed);
-    work.normed
-}
-
-/// Buffers that the blocks share.
-struct Work {
-    normed: Vec<f32>,
-    qkv: Vec<f32>,
-    mixed: Vec<f32>,
-    /// The keys and values of `qkv`, laid out by head.
-    kv: FrameKv<f32>,
-    /// Inside the perceptron.
-    inner: Vec<f32>,
-    space: Workspace,
+    normalise(team, &weights.norm.weight, &weights.norm.bias, &x, &mut work.narrow);
+    x.copy_from_slice(&work.narrow);
+    x
 }
 
 fn forward(team: &Team, block: &Block<Packed>, heads: Heads, x: &mut [f32], work: &mut Work) {
-    normalise(team, &block.attention_norm.weight, &block.attention_norm.bias, x, &mut work.normed);
-    linear(team, &block.qkv, &work.normed, &mut work.qkv, Into::Replace, &mut work.space);
-    attention::full(team, heads, &work.qkv, &mut work.kv, &mut work.mixed);
-    linear(team, &block.out, &work.mixed, x, Into::Add, &mut work.space);
+    let Work { narrow, wide, kv, space } = work;
+    normalise(team, &block.attention_norm.weight, &block.attention_norm.bias, x, narrow);
+    wide.resize(3 * x.len(), 0.0);
+    linear(team, &block.qkv, narrow, wide, Into::Replace, space);
+    attention::full(team, heads, wide, kv, narrow);
+    linear(team, &block.out, narrow, x, Into::Add, space);
 
-    normalise(team, &block.mlp_norm.weight, &block.mlp_norm.bias, x, &mut work.normed);
-    work.inner.resize(x.len() / block.fc1.weight.cols() * block.fc1.weight.rows(), 0.0);
-    linear(team, &block.fc1, &work.normed, &mut work.inner, Into::Replace, &mut work.space);
-    activate(team, &mut work.inner);
-    linear(team, &block.fc2, &work.inner, x, Into::Add, &mut work.space);
+    normalise(team, &block.mlp_norm.weight, &block.mlp_norm.bias, x, narrow);
+    wide.resize(x.len() / block.fc1.weight.cols() * block.fc1.weight.rows(), 0.0);
+    linear(team, &block.fc1, narrow, wide, Into::Replace, space);
+    activate(team, wide);
+    linear(team, &block.fc2, wide, x, Into::Add, space);
 }
 
 fn activate(team: &Team, values: &mut [f32]) {

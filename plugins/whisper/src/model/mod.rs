@@ -4,7 +4,7 @@
 //!
 //! *Native*: own kernels for the processor. Weights stay in the half precision in which they are published; arithmetic is in single
 //! precision. A decode step is bound by reading weights, so this halves its time without changing a result. The encoder's matrix products
-//! are bound by arithmetic; weights are widened as they come up.
+//! are bound by arithmetic; weights are widened on their way into registers, beside it.
 //!
 //! *candle*: accelerators, and the processor for comparison.
 
@@ -270,6 +270,15 @@ impl WhisperModel {
             #[cfg(feature = "candle")]
             Network::Candle(model) => AudioFeatures::candle(model.features(&hidden)?),
         })
+    }
+
+    /// Runs `work` on the team, with the spare buffers; a second window at the same time gets its own.
+    fn with_work<R: Send>(&self, work: impl FnOnce(&mut encoder::Work) -> R + Send) -> R {
+        let spare = || self.spare.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut buffers = spare().take().unwrap_or_default();
+        let done = self.team.run(|| work(&mut buffers));
+        *spare() = Some(buffers);
+        done
     }
 
     /// Starts decoding.

@@ -1,6 +1,6 @@
 //! The network on this crate's own kernels: any processor, nothing else.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use super::cache::AudioLayer;
 use super::decoder::{self, Session, Watch};
@@ -17,6 +17,8 @@ pub(super) struct Model {
     pub(super) team: Team,
     /// Whether the audio's keys and values are kept in half precision.
     pub(super) half_audio: bool,
+    /// Buffers of the last window, for the next.
+    spare: Mutex<Option<encoder::Work>>,
 }
 
 /// Encoder output of one window, with the decoder's cross-attention keys and values computed from it.
@@ -38,7 +40,7 @@ impl Model {
                 _ => weights.map(&float, &float),
             }
         });
-        Self { weights, team, half_audio: compute_type == ComputeType::Int8 }
+        Self { weights, team, half_audio: compute_type == ComputeType::Int8, spare: Mutex::default() }
     }
 
     pub(super) fn dims(&self) -> &Dims {
@@ -54,14 +56,24 @@ impl Model {
     pub(super) fn encode(&self, mel: &[f32]) -> Result<Audio, ModelError> {
         let frames = session::check_mel(self.dims(), mel)?;
         let heads = self.dims().encoder_heads;
-        let hidden = self.team.run(|| encoder::encode(&self.team, &self.weights.encoder, heads, mel, frames));
+        let hidden =
+            self.with_work(|work| encoder::encode(&self.team, &self.weights.encoder, heads, mel, frames, work));
         self.features(hidden)
     }
 
     pub(super) fn features(&self, hidden: Vec<f32>) -> Result<Audio, ModelError> {
         session::check_hidden(self.dims(), &hidden)?;
-        let layers = self.team.run(|| decoder::audio_layers(self, &hidden));
+        let layers = self.with_work(|work| decoder::audio_layers(self, &hidden, work));
         Ok(Audio { hidden, layers })
+    }
+
+    /// Runs `work` on the team, with the spare buffers; a second window at the same time gets its own.
+    fn with_work<R: Send>(&self, work: impl FnOnce(&mut encoder::Work) -> R + Send) -> R {
+        let spare = || self.spare.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut buffers = spare().take().unwrap_or_default();
+        let done = self.team.run(|| work(&mut buffers));
+        *spare() = Some(buffers);
+        done
     }
 
     pub(super) fn cross_attention(
