@@ -17,21 +17,30 @@ use std::{
         atomic::{AtomicBool, Ordering},
     },
     thread,
+    time::Duration,
 };
 use syrinx_plugin_api::{
     Clip, Device, Error, Flow, Level, MetricKind, ReceivePcm, ReceiveTranscript, SpeechEvent, TranscriptEvent,
     host_side::{HostServices, LoadedModel, PluginLibrary, WholeAudio},
 };
+use tokio::signal::unix::{SignalKind, signal};
 
 /// Pushes that may be on their way to the host: enough to keep both sides busy, little enough that a slow reader slows the
 /// plugin down.
 const WINDOW: u32 = 8;
+
+/// How long native libraries may take to clean up at the end.
+const ENDING: Duration = Duration::from_secs(1);
 
 /// Serves the host at the other end of standard input, until it closes it.
 ///
 /// # Errors
 /// When standard input is no such connection.
 pub(crate) fn serve() -> io::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
+    let _entered = runtime.enter();
+    // A service manager may send these to every process of the service. The host is the one who ends; we follow.
+    let _ignored = [signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?];
     let stream = UnixStream::from(io::stdin().as_fd().try_clone_to_owned()?);
     let (host, mut orders) = connection::open(stream)?;
     let worker =
@@ -39,6 +48,10 @@ pub(crate) fn serve() -> io::Result<()> {
     let worker = Arc::new(worker);
     worker.obey(&mut orders)?;
     // The host is gone or wants no more: whatever still runs is of no use, and may not be able to stop.
+    thread::Builder::new().name("last resort".to_owned()).spawn(|| {
+        thread::sleep(ENDING);
+        process::abort()
+    })?;
     process::exit(0)
 }
 
