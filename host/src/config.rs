@@ -3,6 +3,7 @@
 //! [`Overrides`] is one such layer, with everything optional; [`Config`] is what comes out.
 
 use crate::auth::{self, StoredKey};
+use crate::models::Isolation;
 use serde::Deserialize;
 use std::{
     collections::BTreeMap,
@@ -44,6 +45,8 @@ pub struct Config {
     pub auth: auth::Settings,
     /// How much of what is accepted.
     pub limits: Limits,
+    /// Where models run whose launch doesn't say.
+    pub isolation: Isolation,
     /// Models to launch at the start.
     pub launch: Vec<LaunchAtStart>,
 }
@@ -105,6 +108,7 @@ impl Default for Config {
             metrics_port: None,
             auth: auth::Settings::default(),
             limits: Limits::default(),
+            isolation: Isolation::default(),
             launch: Vec::new(),
         }
     }
@@ -156,6 +160,8 @@ pub struct Overrides {
     pub auth: AuthOverrides,
     /// See [`Config::limits`].
     pub limits: LimitOverrides,
+    /// See [`Config::isolation`].
+    pub isolation: Option<Isolation>,
     /// See [`Config::launch`]. A layer that names models replaces those of the layer below.
     pub launch: Option<Vec<LaunchAtStart>>,
 }
@@ -328,6 +334,7 @@ impl Overrides {
                 drain_seconds: read.parsed("SYRINX_DRAIN_SECONDS", WHOLE)?,
                 connections: read.parsed("SYRINX_MAX_CONNECTIONS", WHOLE)?,
             },
+            isolation: read.parsed("SYRINX_ISOLATION", Isolation::NAMES)?,
             launch: None,
         })
     }
@@ -401,6 +408,7 @@ impl Config {
         set(&mut self.catalogue_dirs, layer.catalogue_dirs.map(|dirs| dirs.into_iter().map(expand_home).collect()));
         set(&mut self.log_level, layer.log_level);
         set(&mut self.cors_origins, layer.cors_origins);
+        set(&mut self.isolation, layer.isolation);
         set(&mut self.launch, layer.launch);
         self.metrics_host = layer.metrics_host.or_else(|| self.metrics_host.take());
         self.metrics_port = layer.metrics_port.or(self.metrics_port);

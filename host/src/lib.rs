@@ -5,7 +5,8 @@
 //! 1. [`http`] parses the dialect (OpenAI or Xinference, JSON or multipart) into one typed request.
 //! 2. [`audio`] decodes and resamples input to what the model asked for.
 //! 3. [`models`] finds the running model and admits the job to its bounded queue.
-//! 4. An [executor](models::Executor) runs the job: it calls the plugin that [`plugins`] has loaded.
+//! 4. An [executor](models::Executor) runs the job: it calls the plugin that [`plugins`] has loaded, or has a process of its
+//!    own do so (`worker`).
 //! 5. The plugin pushes results; the job's channel slows it down to the reader's speed, or stops it.
 //! 6. [`audio`] encodes samples as they arrive; [`http`] sends them.
 
@@ -27,3 +28,5 @@ pub mod schema;
 pub mod server;
 mod stall;
 pub mod voices;
+#[cfg(unix)]
+mod worker;

@@ -285,6 +285,7 @@ fn assemble(config: Config) -> Result<(Arc<App>, Vec<Watch>), ServeError> {
         threads: config.limits.threads,
         cache_dir: store.root().join("cache"),
         job_deadline: config.limits.job,
+        isolation: config.isolation,
     };
     let models = Models::new(plugins, provision.clone(), settings);
     let app = App::new(config, models, store.root())?;

@@ -79,6 +79,10 @@ enum Command {
     RemoveCache(cache::RemoveCache),
     /// Tell what a model can be launched with
     Engine(engine::Engine),
+    /// Run a model for the server that started this process
+    #[cfg(unix)]
+    #[command(hide = true)]
+    Worker,
     #[command(hide = true)]
     Login(foreign::Login),
     #[command(hide = true)]
@@ -180,6 +184,10 @@ pub fn main() -> ExitCode {
         Command::Cached(command) => command.run(),
         Command::RemoveCache(command) => command.run(),
         Command::Engine(command) => command.run(),
+        #[cfg(unix)]
+        Command::Worker => {
+            crate::worker::serve().map_err(|error| Failure::new(format!("no server on standard input: {error}")))
+        }
         Command::Login(command) => command.run(),
         Command::StopCluster(_) => foreign::refuse(
             "stop-cluster",

@@ -47,6 +47,11 @@ pub trait Executor: Send + Sync + 'static {
     /// Generation of the plugin behind it.
     fn generation(&self) -> u64;
 
+    /// Why it runs no jobs any more, when it doesn't. For the operator.
+    fn fault(&self) -> Option<String> {
+        None
+    }
+
     /// Runs a job on this thread, to the end or until its receiver says stop.
     ///
     /// # Errors

@@ -1,6 +1,6 @@
 //! From a request to launch to a slot of the table. [`loading`](super::loading) does the work behind it.
 
-use super::{LaunchError, Models, Severity, Slot, State};
+use super::{Isolation, LaunchError, Models, Severity, Slot, State};
 use crate::{plugins::Generation, schema};
 use serde::Serialize;
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::SystemTime};
@@ -29,6 +29,8 @@ pub struct LaunchSpec {
     pub quantization: Option<String>,
     /// `ctranslate2`, `onnx`, …
     pub model_format: Option<String>,
+    /// Where it runs; none: as the server's setting says.
+    pub isolation: Option<Isolation>,
     /// Only this source of the entry, by its id.
     pub source: Option<String>,
     /// The caller wants no GPU.
@@ -89,6 +91,7 @@ impl Models {
             catalogue.model(&spec.model_name).map_err(|error| LaunchError::invalid("model_name", error.to_string()))?;
         let plugin = self.plugin_of(&entry)?;
         check_engine(&spec, &entry)?;
+        self.is_isolated(&spec, &plugin)?;
         choose_source(&mut spec, &entry)?;
         if let Some(path) = spec.model_path.as_ref().filter(|path| !path.is_dir()) {
             let message = format!("`model_path`: there is no directory {path:?}");
@@ -102,6 +105,14 @@ impl Models {
         self.events.note(&slot.uid, Severity::Info, "created", content);
         tokio::spawn(self.clone().bring_up(slot, plugin));
         Ok(launch)
+    }
+
+    /// Whether a launch gets a process of its own.
+    ///
+    /// # Errors
+    /// When it can't have one but must.
+    pub(super) fn is_isolated(&self, spec: &LaunchSpec, plugin: &Generation) -> Result<bool, LaunchError> {
+        spec.isolation.unwrap_or(self.settings.isolation).applies(plugin)
     }
 
     /// The plugin that runs an entry.

@@ -6,6 +6,8 @@ use super::{
     State, redact::redacted, running::RunningSettings, services::Services,
 };
 use crate::plugins::Generation;
+#[cfg(unix)]
+use crate::worker::{Isolated, Process};
 use std::{
     collections::BTreeMap,
     path::PathBuf,
@@ -232,7 +234,22 @@ impl Models {
             }
             _ => LaunchError::Unavailable(format!("loading the model failed: {}", told(&error.message))),
         };
-        let model = plugin.library().load(&request, Arc::new(services)).map_err(failed)?;
+        let services = Arc::new(services);
+        #[cfg(unix)]
+        if self.is_isolated(&slot.spec, plugin)?
+            && let Some(staged) = &plugin.staged
+        {
+            let isolated = Isolated {
+                uid: slot.uid.clone(),
+                generation: plugin.clone(),
+                plugin: staged.clone(),
+                request,
+                services,
+                runtimes: runtimes.clone(),
+            };
+            return Ok(Arc::new(Process::start(isolated).map_err(failed)?));
+        }
+        let model = plugin.library().load(&request, services).map_err(failed)?;
         model.warm_up().map_err(failed)?;
         Ok(Arc::new(InProcess::new(model, plugin.clone())))
     }

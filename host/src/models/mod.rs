@@ -5,6 +5,7 @@ mod admission;
 mod error;
 mod events;
 mod executor;
+mod isolation;
 mod job;
 mod launch;
 mod loading;
@@ -19,6 +20,7 @@ mod slot;
 pub use error::{JobError, LaunchError, ModelError};
 pub use events::{Event, Severity};
 pub use executor::{Executor, InProcess, Job, JobKind};
+pub use isolation::Isolation;
 pub use job::{Events, OwnedClip, SpeechOutput};
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) use launch::check_uid;
@@ -53,6 +55,8 @@ pub struct Settings {
     pub cache_dir: PathBuf,
     /// How long a job may take; then it is stopped.
     pub job_deadline: Duration,
+    /// Where models run whose launch doesn't say.
+    pub isolation: Isolation,
 }
 
 /// All models of a host.

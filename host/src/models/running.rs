@@ -105,6 +105,12 @@ impl Running {
         self.replicas.load()[0].executor.generation()
     }
 
+    /// Why none of its replicas runs jobs any more, when that is so.
+    pub(crate) fn fault(&self) -> Option<String> {
+        let faults: Option<Vec<String>> = self.replicas.load().iter().map(|replica| replica.executor.fault()).collect();
+        faults?.pop()
+    }
+
     /// Request parameters that the catalogue sets when a caller doesn't.
     pub fn request_defaults(&self) -> &Object {
         &self.request_defaults

@@ -1,6 +1,6 @@
 //! One uid of the table: what was asked for, where it is, and how far.
 
-use super::{Launch, LaunchError, LaunchSpec, ReloadStatus, Running};
+use super::{Launch, LaunchError, LaunchSpec, ReloadStatus, Running, redact::redacted};
 use serde::Serialize;
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -156,8 +156,11 @@ impl Slot {
     }
 
     pub(super) fn status(&self) -> ModelStatus {
-        let state = self.state.borrow().clone();
+        let mut state = self.state.borrow().clone();
         let running = if let State::Ready(running) = &state { Some(running.clone()) } else { None };
+        if let Some(fault) = running.as_ref().and_then(|running| running.fault()) {
+            state = State::Failed(LaunchError::Unavailable(redacted(&fault, None)));
+        }
         ModelStatus {
             uid: self.uid.clone(),
             spec: self.spec.clone(),

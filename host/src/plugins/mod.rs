@@ -30,6 +30,8 @@ pub struct Generation {
     pub number: u64,
     /// Where the file was found; none for a plugin that is linked into the host.
     pub path: Option<PathBuf>,
+    /// The private copy of it that is mapped.
+    pub staged: Option<PathBuf>,
     /// SHA-256 of the file, in hexadecimal.
     pub digest: String,
     /// When it was loaded.
@@ -129,7 +131,7 @@ impl Plugins {
     #[must_use]
     pub fn with_builtin(self, libraries: impl IntoIterator<Item = PluginLibrary>) -> Self {
         for library in libraries {
-            let generation = self.generation(library, None, "built in".to_owned());
+            let generation = self.generation(library, None, None, "built in".to_owned());
             self.table().current.insert(generation.manifest().name.clone(), Arc::new(generation));
         }
         self
@@ -140,9 +142,15 @@ impl Plugins {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn generation(&self, library: PluginLibrary, path: Option<PathBuf>, digest: String) -> Generation {
+    fn generation(
+        &self,
+        library: PluginLibrary,
+        path: Option<PathBuf>,
+        staged: Option<PathBuf>,
+        digest: String,
+    ) -> Generation {
         let number = self.counter.fetch_add(1, Ordering::Relaxed) + 1;
-        Generation { number, path, digest, loaded_at: SystemTime::now(), library }
+        Generation { number, path, staged, digest, loaded_at: SystemTime::now(), library }
     }
 
     /// The generation of a plugin that new models use.
@@ -179,7 +187,8 @@ impl Plugins {
         {
             return Err(PluginError::Duplicate { name: name.clone(), path: other_path.clone() });
         }
-        Ok(Some(self.generation(library, Some(path.to_owned()), staged.digest.to_string())))
+        let digest = staged.digest.to_string();
+        Ok(Some(self.generation(library, Some(path.to_owned()), Some(staged.path), digest)))
     }
 
     /// Makes a generation the one that new models use.

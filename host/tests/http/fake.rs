@@ -325,6 +325,7 @@ impl Server {
         let library = PluginLibrary::from_object(plugin_object(|| Parrot)).unwrap();
         let plugins = Plugins::new(&dir.path().join("staging")).unwrap().with_builtin([library]);
         let settings = Settings {
+            isolation: syrinx::models::Isolation::default(),
             queue_limit: config.limits.queue,
             threads: 0,
             cache_dir: dir.path().join("cache"),

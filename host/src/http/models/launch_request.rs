@@ -6,7 +6,7 @@ use crate::{
         body::name_of_type,
         error::{ApiError, clip},
     },
-    models::LaunchSpec,
+    models::{Isolation, LaunchSpec},
 };
 use serde_json::Value;
 use std::path::PathBuf;
@@ -39,7 +39,7 @@ const MOST_REPLICAS: u64 = 64;
 
 /// Keys that are read here, or that say nothing: a null in one of them means that it isn't given. A null in any other key
 /// is for the plugin.
-const OWN: [&str; 11] = [
+const OWN: [&str; 12] = [
     "model_type",
     "model_name",
     "model_uid",
@@ -50,6 +50,7 @@ const OWN: [&str; 11] = [
     "gpu_idx",
     "request_limits",
     "download_hub",
+    "isolation",
     "n_gpu",
 ];
 
@@ -92,6 +93,10 @@ pub(crate) struct LaunchBody {
     request_limits: Option<u64>,
     /// `huggingface`, `modelscope`, `openmind_hub` or `csghub`: where to look first.
     download_hub: Option<String>,
+    /// `process`: in a process of its own, whose crash costs no other model; `in-process`: in the server's; `auto`: the
+    /// former for plugins with a native runtime. None: as the server is set up.
+    #[schema(value_type = Option<String>)]
+    isolation: Option<Isolation>,
 }
 
 /// The body of a launch by version: [`LaunchBody`] without `model_name`.
@@ -141,6 +146,13 @@ pub(crate) fn parse(mut body: Object) -> Result<LaunchSpec, ApiError> {
     if let Some(hub) = download_hub.as_deref().filter(|hub| !HUBS.contains(hub)) {
         return Err(invalid("download_hub", &Value::from(hub), &format!("one of {}", HUBS.join(", "))));
     }
+    let isolation = match text(&mut body, "isolation")? {
+        None => None,
+        Some(name) => Some(
+            name.parse()
+                .map_err(|()| invalid("isolation", &Value::from(name), &format!("one of {}", Isolation::NAMES)))?,
+        ),
+    };
     let spec = LaunchSpec {
         model_name,
         model_uid: uid(&mut body)?,
@@ -151,6 +163,7 @@ pub(crate) fn parse(mut body: Object) -> Result<LaunchSpec, ApiError> {
         model_engine: text(&mut body, "model_engine")?,
         quantization: text(&mut body, "quantization")?.filter(|name| !name.eq_ignore_ascii_case("none")),
         model_format: text(&mut body, "model_format")?,
+        isolation,
         source: None,
         cpu_only,
         gpu_idx,
