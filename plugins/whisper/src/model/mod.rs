@@ -215,13 +215,15 @@ impl WhisperModel {
         self.threads
     }
 
-    /// Runs each kind of step once. Accelerators compile and choose their kernels at the first use, which takes seconds.
+    /// On accelerators, runs each kind of step once: they compile and choose their kernels at the first use, which takes seconds.
     ///
     /// # Errors
     /// The device fails, for instance for lack of memory.
     pub fn warm_up(&self) -> Result<(), ModelError> {
         match &self.network {
             Network::Native(_) => Ok(()),
+            #[cfg(feature = "candle")]
+            Network::Candle(_) if self.place.device() == DeviceName::Cpu => Ok(()),
             #[cfg(feature = "candle")]
             Network::Candle(model) => model.warm_up(&self.alignment_heads),
         }

@@ -38,7 +38,8 @@ fn open(name: &str) -> Result<(), String> {
     let library = unsafe { Library::open(Some(name), RTLD_NOW | RTLD_GLOBAL) };
     // Never closed: functions of the plugin hold addresses in it.
     library.map(std::mem::forget).map_err(|error| match std::error::Error::source(&error) {
-        Some(reason) => format!("{name} can't be opened: {reason}"),
-        None => format!("{name} can't be opened: {error}"),
+        // It begins with the name.
+        Some(reason) => reason.to_string(),
+        None => format!("{name}: {error}"),
     })
 }

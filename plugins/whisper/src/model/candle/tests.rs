@@ -109,8 +109,8 @@ fn watched_heads_look_where_they_do_on_the_other_backend() {
 #[test]
 fn rows_and_windows_are_given_back() {
     let model = model(Place::Candle(DeviceName::Cpu));
-    model.warm_up().unwrap();
     let Network::Candle(network) = &model.network else { panic!("it is candle's") };
+    network.warm_up(&[(0, 0), (1, 2)]).unwrap();
     let sizes = || {
         let pools = network.pools();
         (pools.rows.layer(0).dim(0).unwrap(), pools.audio.layer(0).dim(0).unwrap())
