@@ -112,6 +112,7 @@ impl WhisperModel {
                 ComputeType::Int8 => weights.map(&|matrix| Packed::int8(&team, matrix), &float),
             }
         });
+        packed::release_memory();
         Ok(Self { weights, team, half_audio, spare: Mutex::default() })
     }
 
