@@ -3,7 +3,7 @@
 
 use super::lanes::{LANES, Lanes};
 use super::level::{Kernel, Level};
-use super::panels::padded;
+use super::panels::{Aligned, padded};
 
 /// Largest magnitude of a quantised activation: sums of up to [`MAX_COLS`] products with int8 weights stay within 32 bits.
 const LARGEST: f32 = 2047.0;
@@ -14,16 +14,15 @@ pub(crate) const MAX_COLS: usize = 8192;
 #[derive(Debug, Default)]
 pub(crate) struct QuantizedRows {
     /// `[rows, padded cols]`
-    pub(crate) values: Vec<i16>,
+    pub(super) values: Aligned<i16>,
     /// One per row.
-    pub(crate) steps: Vec<f32>,
+    pub(super) steps: Aligned<f32>,
 }
 
 impl QuantizedRows {
-    /// Makes room for `rows` rows of `cols` values.
-    pub(crate) fn resize(&mut self, rows: usize, cols: usize) {
-        self.values.resize(rows * padded(cols), 0);
-        self.steps.resize(rows, 0.0);
+    /// Room for `rows` rows of `cols` values: what they are, `[rows, padded cols]`, and their steps.
+    pub(crate) fn room(&mut self, rows: usize, cols: usize) -> (&mut [i16], &mut [f32]) {
+        (self.values.room(rows * padded(cols)), self.steps.room(rows))
     }
 }
 

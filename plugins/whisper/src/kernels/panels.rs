@@ -74,7 +74,7 @@ struct Line {
 /// Bytes of a cache line.
 const LINE: usize = 64;
 
-/// Types of which any bytes are a value: `f32`, `f16`, `i8`.
+/// Types of which any bytes are a value.
 ///
 /// # Safety
 /// So it is, zeros mean zero, and a line is a whole number of them.
@@ -83,6 +83,8 @@ pub(crate) unsafe trait Plain: Copy + Send + Sync + 'static {}
 unsafe impl Plain for f32 {}
 // SAFETY: a number.
 unsafe impl Plain for f16 {}
+// SAFETY: numbers.
+unsafe impl Plain for i16 {}
 // SAFETY: numbers.
 unsafe impl Plain for i8 {}
 
@@ -93,6 +95,20 @@ impl<T: Plain> Aligned<T> {
         let pages = if bytes >= PAGES_FROM { MmapMut::map_anon(bytes).ok() } else { None };
         let lines = || Memory::Lines(vec![Line { _bytes: [0; LINE] }; bytes.div_ceil(LINE)]);
         Self { memory: pages.map_or_else(lines, Memory::Pages), len, kind: PhantomData }
+    }
+
+    /// Room for `len` numbers, whatever they are.
+    pub(crate) fn room(&mut self, len: usize) -> &mut [T] {
+        if self.len < len {
+            *self = Self::zeros(len);
+        }
+        &mut self[..len]
+    }
+}
+
+impl<T: Plain> Default for Aligned<T> {
+    fn default() -> Self {
+        Self::zeros(0)
     }
 }
 

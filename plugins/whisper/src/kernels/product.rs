@@ -1,5 +1,9 @@
 //! `y = scale · x Wᵀ (+ bias) (+ y)`: what the network spends its time on. Sums of some rows by some panels are kept in registers while
 //! the columns pass by; blocks of rows stay in the second-level cache while the panels pass by.
+#![expect(
+    clippy::needless_range_loop,
+    reason = "loops over the rows and panels of a tile are counted by constants, and unrolled"
+)]
 
 use std::ops::Range;
 
@@ -421,9 +425,9 @@ mod tests {
         for (count, cols, outs) in SHAPES {
             let (x, w, bias) = (numbers(count * cols, 7), numbers(outs * cols, 11), numbers(outs, 5));
             let mut rows = QuantizedRows::default();
-            rows.resize(count, cols);
-            for (r, x) in x.chunks_exact(cols).enumerate() {
-                rows.steps[r] = quantize_row(x, &mut rows.values[r * padded(cols)..(r + 1) * padded(cols)]);
+            let (values, steps) = rows.room(count, cols);
+            for ((x, values), step) in x.chunks_exact(cols).zip(values.chunks_exact_mut(padded(cols))).zip(steps) {
+                *step = quantize_row(x, values);
             }
             let mut panels = IntPanels::zeros(outs, cols);
             let mut q = vec![0; outs * cols];
@@ -470,7 +474,10 @@ mod tests {
         let mut panels = IntPanels::zeros(1, MAX_COLS);
         fill_int_panel(&vec![127; MAX_COLS], MAX_COLS, panels.parts_mut().0);
         panels.parts_mut().1[0] = 1.0;
-        let rows = QuantizedRows { values: vec![2047; MAX_COLS], steps: vec![1.0] };
+        let mut rows = QuantizedRows::default();
+        let (values, steps) = rows.room(1, MAX_COLS);
+        values.fill(2047);
+        steps.fill(1.0);
         for level in Level::present() {
             let mut y = [0.0];
             let target = Target { start: y.as_mut_ptr(), stride: 1 };

@@ -12,16 +12,11 @@ const TASK_QUERIES: usize = 48;
 
 thread_local! {
     /// Scores of the task at hand; kept, so that steps don't allocate.
-    static SCORES: RefCell<Aligned<f32>> = RefCell::new(Aligned::zeros(0));
+    static SCORES: RefCell<Aligned<f32>> = RefCell::default();
 }
 
 fn with_scratch<R>(len: usize, work: impl FnOnce(&mut [f32]) -> R) -> R {
-    SCORES.with_borrow_mut(|scores| {
-        if scores.len() < len {
-            *scores = Aligned::zeros(len);
-        }
-        work(&mut scores[..len])
-    })
+    SCORES.with_borrow_mut(|scores| work(scores.room(len)))
 }
 
 /// How a residual stream is divided among heads.

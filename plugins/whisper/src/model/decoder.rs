@@ -247,12 +247,12 @@ pub(super) fn audio_layers(model: &Model, hidden: &[f32], work: &mut encoder::Wo
     let dims = model.dims();
     let frames = hidden.len() / dims.d_model;
     let encoder::Work { wide, kv, space, .. } = work;
-    wide.resize(frames * 2 * dims.d_model, 0.0);
+    let rows = wide.room(frames * 2 * dims.d_model);
     let blocks = model.weights.decoder.blocks.iter();
     blocks
         .map(|block| {
-            linear(&model.team, &block.cross_kv, hidden, wide, Into::Replace, space);
-            AudioLayer::new(&model.team, wide, frames, dims.decoder_heads, model.half_audio, kv)
+            linear(&model.team, &block.cross_kv, hidden, rows, Into::Replace, space);
+            AudioLayer::new(&model.team, rows, frames, dims.decoder_heads, model.half_audio, kv)
         })
         .collect()
 }

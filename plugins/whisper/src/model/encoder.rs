@@ -5,7 +5,7 @@ use super::cache::FrameKv;
 use super::linear::{Into, Workspace, convolve, linear};
 use super::packed::Packed;
 use super::team::{Shared, Team};
-use crate::kernels;
+use crate::kernels::{self, Aligned};
 use crate::weights::{Block, Encoder};
 
 /// Frames that one convolution output sees.
@@ -17,9 +17,9 @@ const GRAIN: usize = 4096;
 #[derive(Debug, Default)]
 pub(super) struct Work {
     /// `[frames, d]`: normalised, or mixed by attention.
-    narrow: Vec<f32>,
+    narrow: Aligned<f32>,
     /// `[frames, 3 · d]`: queries, keys and values; or inside the perceptron, `[frames, 4 · d]`; or features before they are halved.
-    pub(super) wide: Vec<f32>,
+    pub(super) wide: Aligned<f32>,
     /// Keys and values, laid out by head.
     pub(super) kv: FrameKv<f32>,
     pub(super) space: Workspace,
@@ -42,17 +42,17 @@ pub(super) fn encode(
 
     // Convolutions as matrix products: with a frame of zeros at either end, output frame t sees three neighbouring rows, which lie one
     // behind the other in memory.
-    let padded = &mut work.narrow; // [1 + frames + 1, n_mels]
-    padded.clear();
-    padded.resize((frames + 2) * n_mels, 0.0);
+    let padded = work.narrow.room((frames + 2) * n_mels); // [1 + frames + 1, n_mels]
+    padded[..n_mels].fill(0.0);
+    padded[(frames + 1) * n_mels..].fill(0.0);
     for (bin, row) in mel.chunks_exact(frames).enumerate() {
         for (frame, &value) in row.iter().enumerate() {
             padded[(frame + 1) * n_mels + bin] = value;
         }
     }
-    let hidden = &mut work.wide; // [1 + frames + 1, d]
-    hidden.clear();
-    hidden.resize((frames + 2) * d, 0.0);
+    let hidden = work.wide.room((frames + 2) * d); // [1 + frames + 1, d]
+    hidden[..d].fill(0.0);
+    hidden[(frames + 1) * d..].fill(0.0);
     let inner = &mut hidden[d..(frames + 1) * d];
     convolve(team, &weights.conv1, &weights.conv1_bias, padded, n_mels, inner);
     activate(team, inner);
@@ -63,29 +63,29 @@ pub(super) fn encode(
     x.iter_mut().zip(&weights.positions).for_each(|(x, position)| *x += position);
     debug_assert_eq!(weights.conv1.cols(), CONV_WIDTH * n_mels);
 
-    work.narrow.resize(x.len(), 0.0);
     work.kv.fit(out_frames, heads.count, heads.size);
     for block in &weights.blocks {
         forward(team, block, heads, &mut x, work);
     }
-    normalise(team, &weights.norm.weight, &weights.norm.bias, &x, &mut work.narrow);
-    x.copy_from_slice(&work.narrow);
+    normalise(team, &weights.norm.weight, &weights.norm.bias, &x, work.narrow.room(x.len()));
+    x.copy_from_slice(&work.narrow[..out_frames * d]);
     x
 }
 
 fn forward(team: &Team, block: &Block<Packed>, heads: Heads, x: &mut [f32], work: &mut Work) {
     let Work { narrow, wide, kv, space } = work;
+    let narrow = narrow.room(x.len());
     normalise(team, &block.attention_norm.weight, &block.attention_norm.bias, x, narrow);
-    wide.resize(3 * x.len(), 0.0);
-    linear(team, &block.qkv, narrow, wide, Into::Replace, space);
-    attention::full(team, heads, wide, kv, narrow);
+    let qkv = wide.room(3 * x.len());
+    linear(team, &block.qkv, narrow, qkv, Into::Replace, space);
+    attention::full(team, heads, qkv, kv, narrow);
     linear(team, &block.out, narrow, x, Into::Add, space);
 
     normalise(team, &block.mlp_norm.weight, &block.mlp_norm.bias, x, narrow);
-    wide.resize(x.len() / block.fc1.weight.cols() * block.fc1.weight.rows(), 0.0);
-    linear(team, &block.fc1, narrow, wide, Into::Replace, space);
-    activate(team, wide);
-    linear(team, &block.fc2, wide, x, Into::Add, space);
+    let inner = wide.room(x.len() / block.fc1.weight.cols() * block.fc1.weight.rows());
+    linear(team, &block.fc1, narrow, inner, Into::Replace, space);
+    activate(team, inner);
+    linear(team, &block.fc2, inner, x, Into::Add, space);
 }
 
 fn activate(team: &Team, values: &mut [f32]) {

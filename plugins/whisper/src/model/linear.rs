@@ -101,9 +101,9 @@ fn tasks(team: &Team, rows: usize, panels: usize, work: &(impl Fn(Range<usize>, 
 }
 
 fn quantize(team: &Team, x: Rows<'_>, cols: usize, quantized: &mut QuantizedRows) {
-    quantized.resize(x.count, cols);
     let size = kernels::padded(cols);
-    let (values, steps) = (Shared::new(&mut quantized.values), Shared::new(&mut quantized.steps));
+    let (values, steps) = quantized.room(x.count, cols);
+    let (values, steps) = (Shared::new(values), Shared::new(steps));
     team.ranges(x.count, LANES, &|rows| {
         for row in rows {
             // SAFETY: each row comes up once.

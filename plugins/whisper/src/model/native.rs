@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::cache::AudioLayer;
 use super::decoder::{self, Session, Watch};
 use super::session::{self, ModelError};
-use super::packed::Packed;
+use super::packed::{self, Packed};
 use super::team::Team;
 use super::{ComputeType, CrossAttention, encoder};
 use crate::weights::{Dims, Weights};
@@ -40,6 +40,7 @@ impl Model {
                 _ => weights.map(&float, &float),
             }
         });
+        packed::release_memory();
         Self { weights, team, half_audio: compute_type == ComputeType::Int8, spare: Mutex::default() }
     }
 
