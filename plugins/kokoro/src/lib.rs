@@ -5,11 +5,13 @@
 //! network, [`joint`] for one sound out of many, [`timestamps`] for captions. [`pipeline`] is the way through them,
 //! [`model`] what is loaded.
 
+pub mod accelerate;
 pub mod chunk;
 pub mod config;
 pub mod english;
 pub mod g2p;
 pub mod joint;
+pub mod kernels;
 pub mod language;
 pub mod markup;
 pub mod model;

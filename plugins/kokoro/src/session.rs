@@ -6,8 +6,9 @@
 
 use std::path::{Path, PathBuf};
 
-use syrinx_plugin_common::onnx::{Input, OnnxError, Port, Runtime, Session, SessionOptions, TensorElementType};
+use syrinx_plugin_common::onnx::{Device, Input, OnnxError, Port, Runtime, Session, SessionOptions, TensorElementType};
 
+use crate::accelerate::{Accelerated, accelerate};
 use crate::vocab::MAX_PHONEMES;
 use crate::voices::STYLE_WIDTH;
 
@@ -92,7 +93,14 @@ impl Network {
     ///
     /// [`SessionError::Onnx`] when it can't be loaded, [`SessionError::Layout`] when it is something else than Kokoro.
     pub fn load(runtime: &Runtime, path: &Path, options: &SessionOptions) -> Result<Self, SessionError> {
-        let session = runtime.session(path, options)?;
+        let accelerated = match options.device {
+            Device::Cpu => accelerated(path)?,
+            Device::Cuda(_) => None,
+        };
+        let session = match accelerated {
+            Some(Accelerated { model, operators, .. }) => runtime.session_of(path, &model, operators, options)?,
+            None => runtime.session(path, options)?,
+        };
         let layout = Layout::detect(session.inputs(), session.outputs()).map_err(SessionError::Layout)?;
         Ok(Network { session, layout })
     }
@@ -146,6 +154,13 @@ impl Network {
         let durations = layout.duration.as_deref().map(|name| outputs.integers(name)).transpose()?;
         Ok(Utterance { samples, durations })
     }
+}
+
+/// The graph with what our own kernels do faster; `None` when that is nothing, or when the file can't be read, which the runtime says
+/// better.
+fn accelerated(path: &Path) -> Result<Option<Accelerated>, SessionError> {
+    let Ok(bytes) = std::fs::read(path) else { return Ok(None) };
+    accelerate(&bytes).map_err(|error| SessionError::Onnx(OnnxError::Setup(error.message().to_owned())))
 }
 
 impl Layout {
