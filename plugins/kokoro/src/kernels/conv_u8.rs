@@ -23,7 +23,7 @@ pub struct ConvShape {
 
 impl ConvShape {
     /// How far the last tap is from the first.
-    fn reach(&self) -> usize {
+    pub(super) fn reach(&self) -> usize {
         self.dilation * (self.taps - 1)
     }
 
