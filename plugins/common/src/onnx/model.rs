@@ -254,6 +254,11 @@ impl<'a> GraphModel<'a> {
         self.initializers.get(name)?.read().ok().flatten()
     }
 
+    /// The names of the constants, sorted.
+    pub fn constant_names(&self) -> impl Iterator<Item = &str> {
+        self.initializers.keys().map(String::as_str)
+    }
+
     /// Who makes and who takes each tensor.
     #[must_use]
     pub fn links(&self) -> Links {
@@ -389,5 +394,76 @@ impl Links {
             [taker] => Some(*taker),
             _ => None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `y = Conv(x, w)`, `z = y · y`; `unused` is taken by nobody.
+    fn file() -> Vec<u8> {
+        let mut convolution = Vec::new();
+        for input in ["x", "w"] {
+            put_bytes(&mut convolution, field::NODE_INPUT, input.as_bytes());
+        }
+        put_bytes(&mut convolution, field::NODE_OUTPUT, b"y");
+        put_bytes(&mut convolution, field::NODE_OPERATOR, b"Conv");
+        let mut pads = Vec::new();
+        put_bytes(&mut pads, field::ATTRIBUTE_NAME, b"pads");
+        put_bytes(&mut pads, field::ATTRIBUTE_INTS, &[1, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1]);
+        put_bytes(&mut convolution, field::NODE_ATTRIBUTE, &pads);
+        let square = Node::new("", "Mul", "square", vec!["y".into(), "y".into()], vec!["z".into()]).encode();
+        let mut graph = Vec::new();
+        put_bytes(&mut graph, field::GRAPH_NODE, &convolution);
+        put_bytes(&mut graph, field::GRAPH_NODE, &square);
+        for name in ["w", "unused"] {
+            let mut tensor = Vec::new();
+            for size in [1, 2] {
+                put_number(&mut tensor, field::TENSOR_DIMS, size);
+            }
+            put_number(&mut tensor, field::TENSOR_TYPE, 2);
+            put_bytes(&mut tensor, field::TENSOR_NAME, name.as_bytes());
+            put_bytes(&mut tensor, field::TENSOR_RAW, &[7, 9]);
+            put_bytes(&mut graph, field::GRAPH_INITIALIZER, &tensor);
+        }
+        let mut port = Vec::new();
+        put_bytes(&mut port, field::PORT_NAME, b"z");
+        put_bytes(&mut graph, field::GRAPH_OUTPUT, &port);
+        let mut model = Vec::new();
+        put_number(&mut model, 1, 9); // ir_version
+        put_bytes(&mut model, field::MODEL_GRAPH, &graph);
+        model
+    }
+
+    #[test]
+    fn a_graph_is_read_changed_and_written() {
+        let bytes = file();
+        let mut graph = GraphModel::parse(&bytes).unwrap();
+        assert_eq!(graph.nodes[0].integers["pads"], [1, -1]);
+        assert_eq!(graph.constant("w"), Some((vec![1, 2], Values::U8(vec![7, 9]))));
+        assert_eq!(graph.constant("x"), None);
+        let links = graph.links();
+        assert_eq!((links.producer("y"), links.only_consumer("y"), links.producer("x")), (Some(0), Some(1), None));
+        assert!(links.consumers("z").is_empty());
+
+        let new = Node::new("ours", "Better", "new", vec!["x".into(), "w".into()], vec!["y".into()]);
+        graph.nodes[0] = new.with_integer("number", -3);
+        let written = graph.encode("ours");
+        let again = GraphModel::parse(&written).unwrap();
+        assert_eq!((again.nodes[0].operator.as_str(), again.nodes[0].domain.as_str()), ("Better", "ours"));
+        assert_eq!(again.nodes[0].integers["number"], [-3]);
+        assert_eq!(again.nodes[1], graph.nodes[1]);
+        assert_eq!(again.constant_names().collect::<Vec<_>>(), ["w"]);
+        assert_eq!(again.outputs, ["z"]);
+    }
+
+    #[test]
+    fn damage_is_an_error() {
+        let bytes = file();
+        for length in [1, 3, bytes.len() / 2, bytes.len() - 1] {
+            assert!(GraphModel::parse(&bytes[..length]).is_err(), "{length} bytes");
+        }
+        assert!(GraphModel::parse(&[]).unwrap().nodes.is_empty());
     }
 }

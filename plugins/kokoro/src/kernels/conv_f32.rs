@@ -39,7 +39,8 @@ impl FloatConv {
         let mut packed = Vec::with_capacity(outputs.div_ceil(block) * block * inputs * taps);
         for first in (0..outputs).step_by(block) {
             for place in 0..inputs * taps {
-                let rows = (first..first + block).map(|o| if o < outputs { weights[o * inputs * taps + place] } else { 0.0 });
+                let rows =
+                    (first..first + block).map(|o| if o < outputs { weights[o * inputs * taps + place] } else { 0.0 });
                 packed.extend(rows);
             }
         }

@@ -78,7 +78,7 @@ fn recur_avx512(projected: &[f32], recurrent: &[f32], hidden: usize, reverse: bo
 mod tests {
     use super::*;
 
-    /// Torch 2.8's `LSTM(1, 1)` with all weights 1 and biases 0 over [1, -1, 2], by hand: the first state is σ(1)·tanh(σ(1)·tanh(1)).
+    /// With all gates at 1 the first state is σ(1)·tanh(σ(1)·tanh(1)).
     #[test]
     fn states_by_hand() {
         let projected: Vec<f32> = [1.0, -1.0, 2.0].iter().flat_map(|x| [*x; GATES]).collect();

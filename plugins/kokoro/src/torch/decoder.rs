@@ -8,7 +8,7 @@ use super::text_encoder::SLOPE;
 use super::weights::Weights;
 
 /// A residual block whose norms the style modulates (`kokoro.istftnet:AdainResBlk1d`).
-pub struct AdainResBlock {
+pub(super) struct AdainResBlock {
     conv1: Conv1d,
     conv2: Conv1d,
     norm1: AdaIn,
@@ -20,7 +20,7 @@ pub struct AdainResBlock {
 }
 
 impl AdainResBlock {
-    pub fn load(weights: &Weights<'_>) -> Result<Self, TorchError> {
+    pub(super) fn load(weights: &Weights<'_>) -> Result<Self, TorchError> {
         let optional = |name: &str| {
             let part = weights.part(name);
             (part.has("weight") || part.has("weight_v")).then_some(part)
@@ -36,7 +36,7 @@ impl AdainResBlock {
     }
 
     /// `[1, in, time]` → `[1, out, time]`, or twice the time.
-    pub fn forward(&self, x: &Tensor, style: &Tensor) -> candle_core::Result<Tensor> {
+    pub(super) fn forward(&self, x: &Tensor, style: &Tensor) -> candle_core::Result<Tensor> {
         let mut inner = leaky_relu(&self.norm1.forward(x, style, None)?, SLOPE)?;
         if let Some(pool) = &self.pool {
             inner = pool.forward(&inner)?;

@@ -94,10 +94,18 @@ impl Generator {
                     if last { NOISE_KERNELS.0 } else { NOISE_KERNELS.1 },
                     &NOISE_DILATIONS,
                 )?,
-                up: ConvTranspose1d::load(&weights.part("ups").part(index), kernel.saturating_sub(rates[index]) / 2, rates[index])?,
+                up: ConvTranspose1d::load(
+                    &weights.part("ups").part(index),
+                    kernel.saturating_sub(rates[index]) / 2,
+                    rates[index],
+                )?,
                 blocks: blocks
                     .map(|(block, (kernel, dilations))| {
-                        ResBlock::load(&weights.part("resblocks").part(index * kernels.len() + block), *kernel, dilations)
+                        ResBlock::load(
+                            &weights.part("resblocks").part(index * kernels.len() + block),
+                            *kernel,
+                            dilations,
+                        )
                     })
                     .collect::<Result<_, _>>()?,
             })

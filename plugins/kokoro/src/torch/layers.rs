@@ -10,7 +10,7 @@ use super::weights::Weights;
 use crate::kernels::{ConvShape, FloatConv, Isa, Snake, adaptive_norm, lstm};
 
 /// `eps` of the norms but ALBERT's (torch's default).
-pub const NORM_EPSILON: f32 = 1e-5;
+pub(super) const NORM_EPSILON: f32 = 1e-5;
 
 /// On the threads of the pool that the caller is in.
 fn on_the_pool(count: usize, job: &(dyn Fn(usize) + Sync)) {
@@ -35,22 +35,22 @@ fn kernels_for(weights: &Weights<'_>) -> Option<Isa> {
 }
 
 /// `nn.Linear`
-pub struct Linear(candle_nn::Linear);
+pub(super) struct Linear(candle_nn::Linear);
 
 impl Linear {
-    pub fn load(weights: &Weights<'_>) -> std::result::Result<Self, TorchError> {
+    pub(super) fn load(weights: &Weights<'_>) -> std::result::Result<Self, TorchError> {
         let bias = if weights.has("bias") { Some(weights.tensor("bias")?) } else { None };
         Ok(Linear(candle_nn::Linear::new(weights.tensor("weight")?, bias)))
     }
 
     /// `[…, in]` → `[…, out]`
-    pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
+    pub(super) fn forward(&self, x: &Tensor) -> Result<Tensor> {
         self.0.forward(x)
     }
 }
 
 /// `nn.Conv1d`, weight-normalised or not.
-pub struct Conv1d {
+pub(super) struct Conv1d {
     kind: ConvKind,
 }
 
@@ -62,7 +62,7 @@ enum ConvKind {
 }
 
 impl Conv1d {
-    pub fn load(
+    pub(super) fn load(
         weights: &Weights<'_>,
         padding: usize,
         stride: usize,
@@ -103,7 +103,7 @@ impl Conv1d {
     }
 
     /// `[batch, in, time]` → `[batch, out, time']`
-    pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
+    pub(super) fn forward(&self, x: &Tensor) -> Result<Tensor> {
         match &self.kind {
             ConvKind::Kernel(conv) => x.contiguous()?.apply_op1_no_bwd(&ConvOp(conv)),
             ConvKind::Plain { weight, bias, padding, stride, dilation } => {
@@ -141,7 +141,7 @@ impl CustomOp1 for ConvOp<'_> {
 }
 
 /// `nn.ConvTranspose1d` as a plain convolution whose output channels are the phases of the stride.
-pub struct ConvTranspose1d {
+pub(super) struct ConvTranspose1d {
     conv: Conv1d,
     outputs: usize,
     stride: usize,
@@ -150,13 +150,13 @@ pub struct ConvTranspose1d {
 }
 
 impl ConvTranspose1d {
-    pub fn load(weights: &Weights<'_>, padding: usize, stride: usize) -> std::result::Result<Self, TorchError> {
+    pub(super) fn load(weights: &Weights<'_>, padding: usize, stride: usize) -> std::result::Result<Self, TorchError> {
         let (shape, values) = weights.convolution()?;
         let bias = weights.bias()?;
         let &[inputs, outputs, kernel] = shape.as_slice() else {
             return Err(weights.misshapen(&format!("{shape:?} are no weights of a convolution")));
         };
-        if stride == 0 || kernel < 2 * padding.max(1) {
+        if stride == 0 || kernel <= 2 * padding {
             return Err(weights.misshapen(&format!("kernel size {kernel} with stride {stride} and padding {padding}")));
         }
         // y[o, t·stride + phase] = Σ x[c, t - tap] · w[c, o, phase + tap·stride]
@@ -182,7 +182,7 @@ impl ConvTranspose1d {
     }
 
     /// `[batch, in, time]` → `[batch, out, (time - 1) · stride + kernel - 2 · padding]`
-    pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
+    pub(super) fn forward(&self, x: &Tensor) -> Result<Tensor> {
         let length = (x.dim(2)? - 1) * self.stride + self.kernel - 2 * self.padding;
         let phases = self.conv.forward(x)?; // [batch, out · stride, time + taps - 1]
         let (batch, _, steps) = phases.dims3()?;
@@ -192,28 +192,27 @@ impl ConvTranspose1d {
 }
 
 /// The depth-wise `nn.ConvTranspose1d` that doubles the time (kernel 3, stride 2, padding 1, output padding 1).
-pub struct DoublingPool {
+pub(super) struct DoublingPool {
     /// Each `[1, channels, 1]`.
     taps: [Tensor; 3],
     bias: Tensor,
 }
 
 impl DoublingPool {
-    pub fn load(weights: &Weights<'_>) -> std::result::Result<Self, TorchError> {
+    pub(super) fn load(weights: &Weights<'_>) -> std::result::Result<Self, TorchError> {
         let (shape, values) = weights.convolution()?;
         let &[channels, 1, 3] = shape.as_slice() else {
             return Err(weights.misshapen(&format!("{shape:?} instead of [channels, 1, 3]")));
         };
-        let tensor = |values: Vec<f32>| {
-            Tensor::from_vec(values, (1, channels, 1), weights.device)?.to_dtype(weights.dtype)
-        };
+        let tensor =
+            |values: Vec<f32>| Tensor::from_vec(values, (1, channels, 1), weights.device)?.to_dtype(weights.dtype);
         let tap = |tap: usize| tensor(values.iter().skip(tap).step_by(3).copied().collect());
         let bias = if weights.has("bias") { weights.values("bias")?.1 } else { vec![0.0; channels] };
         Ok(DoublingPool { taps: [tap(0)?, tap(1)?, tap(2)?], bias: tensor(bias)? })
     }
 
     /// `[batch, channels, time]` → `[batch, channels, 2 · time]`
-    pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
+    pub(super) fn forward(&self, x: &Tensor) -> Result<Tensor> {
         let (batch, channels, length) = x.dims3()?;
         let following = x.narrow(2, 1, length - 1)?.pad_with_zeros(2, 0, 1)?;
         let even = x.broadcast_mul(&self.taps[1])?;
@@ -224,7 +223,7 @@ impl DoublingPool {
 }
 
 /// α of the snake activation, per channel.
-pub struct SnakeAlpha {
+pub(super) struct SnakeAlpha {
     alpha: Vec<f32>,
     inverse: Vec<f32>,
     /// `[1, channels, 1]`
@@ -232,7 +231,7 @@ pub struct SnakeAlpha {
 }
 
 impl SnakeAlpha {
-    pub fn load(weights: &Weights<'_>, name: &str) -> std::result::Result<Self, TorchError> {
+    pub(super) fn load(weights: &Weights<'_>, name: &str) -> std::result::Result<Self, TorchError> {
         let (_, alpha) = weights.values(name)?;
         let inverse: Vec<f32> = alpha.iter().map(|alpha| 1.0 / alpha).collect();
         let tensor = |values: &[f32]| Tensor::from_slice(values, (1, values.len(), 1), weights.device);
@@ -242,7 +241,7 @@ impl SnakeAlpha {
 }
 
 /// `AdaIN1d`: instance normalisation over time, gain and offset by the style.
-pub struct AdaIn {
+pub(super) struct AdaIn {
     fc: Linear,
     /// The instance norm's own `weight` and `bias`, which the releases don't have; `[1, channels]`.
     own: Option<(Tensor, Tensor)>,
@@ -251,7 +250,7 @@ pub struct AdaIn {
 }
 
 impl AdaIn {
-    pub fn load(weights: &Weights<'_>) -> std::result::Result<Self, TorchError> {
+    pub(super) fn load(weights: &Weights<'_>) -> std::result::Result<Self, TorchError> {
         // Gains and offsets are few and steer all: always in float32.
         let exact = weights.in_dtype(DType::F32);
         let fc = Linear::load(&exact.part("fc"))?;
@@ -267,7 +266,7 @@ impl AdaIn {
     }
 
     /// `x` is `[batch, channels, time]`, `style` `[batch, style]` in float32; the snake follows where `snake` is given.
-    pub fn forward(&self, x: &Tensor, style: &Tensor, snake: Option<&SnakeAlpha>) -> Result<Tensor> {
+    pub(super) fn forward(&self, x: &Tensor, style: &Tensor, snake: Option<&SnakeAlpha>) -> Result<Tensor> {
         let both = self.fc.forward(style)?;
         let mut gain = (both.narrow(1, 0, self.channels)? + 1.0)?;
         let mut offset = both.narrow(1, self.channels, self.channels)?;
@@ -277,7 +276,12 @@ impl AdaIn {
         }
         if let Some(isa) = self.kernels {
             let flat = |tensor: &Tensor| tensor.flatten_all()?.to_vec1::<f32>();
-            return x.contiguous()?.apply_op1_no_bwd(&NormOp { isa, gain: flat(&gain)?, offset: flat(&offset)?, snake });
+            return x.contiguous()?.apply_op1_no_bwd(&NormOp {
+                isa,
+                gain: flat(&gain)?,
+                offset: flat(&offset)?,
+                snake,
+            });
         }
         let dtype = x.dtype();
         let x = x.to_dtype(DType::F32)?;
@@ -324,7 +328,7 @@ impl CustomOp1 for NormOp<'_> {
 
 /// A bidirectional `nn.LSTM` of one layer. Its input is projected where the network runs; the recurrence, a chain of small products, runs on
 /// the processor wherever that is.
-pub struct BiLstm {
+pub(super) struct BiLstm {
     directions: [Direction; 2],
     hidden: usize,
 }
@@ -336,7 +340,7 @@ struct Direction {
 }
 
 impl BiLstm {
-    pub fn load(weights: &Weights<'_>) -> std::result::Result<Self, TorchError> {
+    pub(super) fn load(weights: &Weights<'_>) -> std::result::Result<Self, TorchError> {
         let weights = weights.in_dtype(DType::F32);
         let direction = |suffix: &str| {
             let name = |what: &str| format!("{what}_l0{suffix}");
@@ -353,7 +357,7 @@ impl BiLstm {
     }
 
     /// `[batch, time, in]` → `[batch, time, 2 · hidden]`; zeros behind each item's length.
-    pub fn forward(&self, x: &Tensor, lengths: &[usize]) -> Result<Tensor> {
+    pub(super) fn forward(&self, x: &Tensor, lengths: &[usize]) -> Result<Tensor> {
         let (batch, time, _) = x.dims3()?;
         let hidden = self.hidden;
         let project = |direction: &Direction| direction.input.forward(x)?.flatten_all()?.to_vec1::<f32>();
@@ -381,6 +385,6 @@ impl BiLstm {
 }
 
 /// Leaky rectification.
-pub fn leaky_relu(x: &Tensor, slope: f64) -> Result<Tensor> {
+pub(super) fn leaky_relu(x: &Tensor, slope: f64) -> Result<Tensor> {
     candle_nn::ops::leaky_relu(x, slope)
 }

@@ -51,7 +51,8 @@ impl ProsodyPredictor {
     /// Loads the part `predictor` of the checkpoint.
     pub fn load(weights: &Weights<'_>, layers: usize) -> Result<Self, TorchError> {
         let contour = |blocks: &str, proj: &str| {
-            let blocks = (0..3).map(|block| AdainResBlock::load(&weights.part(blocks).part(block))).collect::<Result<_, _>>()?;
+            let blocks =
+                (0..3).map(|block| AdainResBlock::load(&weights.part(blocks).part(block))).collect::<Result<_, _>>()?;
             Ok::<_, TorchError>(Contour { blocks, proj: Conv1d::load(&weights.part(proj), 0, 1, 1)? })
         };
         let lstms = (0..layers)

@@ -7,7 +7,7 @@ use super::layers::{BiLstm, Conv1d, NORM_EPSILON, leaky_relu};
 use super::weights::Weights;
 
 /// Slope of the leaky rectifiers here and in the style-modulated blocks.
-pub const SLOPE: f64 = 0.2;
+pub(super) const SLOPE: f64 = 0.2;
 
 /// Embedding, convolutions with channel norm, LSTM.
 pub struct TextEncoder {

@@ -23,13 +23,14 @@ pub struct Checkpoint {
 }
 
 impl Checkpoint {
-    /// Opens the `.pth` file at `path`.
+    /// Opens the file at `path`: torch's, or a safetensors file with the same names, prefixed by dictionary.
     ///
     /// # Errors
     ///
-    /// The file can't be read or is no torch file.
+    /// The file can't be read or is none of these.
     pub fn open(path: &Path) -> Result<Self, CheckpointError> {
-        let tensors = Tensors::torch(path)?;
+        let is_safetensors = path.extension().is_some_and(|ending| ending == "safetensors");
+        let tensors = if is_safetensors { Tensors::safetensors(&[path])? } else { Tensors::torch(path)? };
         let plain = |name: &str| {
             let (part, rest) = name.split_once('.').unwrap_or((name, ""));
             let mut rest = rest.strip_prefix(PREFIX).unwrap_or(rest).to_owned();
@@ -63,7 +64,7 @@ pub struct Weights<'c> {
 }
 
 /// Shape and values of a tensor.
-pub type Values = (Vec<usize>, Vec<f32>);
+pub(super) type Values = (Vec<usize>, Vec<f32>);
 
 impl<'c> Weights<'c> {
     /// The part below `name`.
@@ -89,7 +90,7 @@ impl<'c> Weights<'c> {
     /// # Errors
     ///
     /// There is none, or it isn't made of floats.
-    pub fn values(&self, name: &str) -> Result<Values, TorchError> {
+    pub(super) fn values(&self, name: &str) -> Result<Values, TorchError> {
         let name = format!("{}{name}", self.prefix);
         let stored = self.checkpoint.names.get(&name).ok_or(CheckpointError::Missing { name })?;
         let view = self.checkpoint.tensors.get(stored)?;
@@ -112,7 +113,7 @@ impl<'c> Weights<'c> {
     /// # Errors
     ///
     /// As [`Weights::values`]; also when the parts don't fit.
-    pub fn convolution(&self) -> Result<Values, TorchError> {
+    pub(super) fn convolution(&self) -> Result<Values, TorchError> {
         if self.has("weight") {
             return self.values("weight");
         }
@@ -120,7 +121,11 @@ impl<'c> Weights<'c> {
         let (shape, mut directions) = self.values("weight_v")?;
         let rows = shape.first().copied().unwrap_or(0);
         if rows == 0 || gains.len() != rows || directions.is_empty() {
-            return Err(TorchError::Shape(format!("{}weight_g has {} values, weight_v {shape:?}", self.prefix, gains.len())));
+            return Err(TorchError::Shape(format!(
+                "{}weight_g has {} values, weight_v {shape:?}",
+                self.prefix,
+                gains.len()
+            )));
         }
         let width = directions.len() / rows;
         for (row, gain) in directions.chunks_exact_mut(width).zip(gains) {
