@@ -76,13 +76,13 @@ impl Session {
     /// [`SessionError::Onnx`] when it can't be loaded, [`SessionError::Layout`] when it is something else than Kokoro.
     pub fn load(runtime: &Runtime, path: &Path, options: &SessionOptions) -> Result<Self, SessionError> {
         let accelerated = match options.device {
-            Device::Cpu => accelerated(path)?,
+            Device::Cpu => accelerated(path),
             Device::Cuda(_) => None,
         };
-        let session = match accelerated {
-            Some(Accelerated { model, operators, .. }) => runtime.session_of(path, &model, operators, options)?,
-            None => runtime.session(path, options)?,
-        };
+        // An export that differs in a way that was not foreseen is run as it is.
+        let session = accelerated
+            .and_then(|changed| runtime.session_of(path, &changed.model, changed.operators, options).ok())
+            .map_or_else(|| runtime.session(path, options), Ok)?;
         let layout = Layout::detect(session.inputs(), session.outputs()).map_err(SessionError::Layout)?;
         Ok(Session { session, layout })
     }
@@ -140,9 +140,8 @@ impl Session {
 
 /// The graph with what our own kernels do faster; `None` when that is nothing, or when the file can't be read, which the runtime says
 /// better.
-fn accelerated(path: &Path) -> Result<Option<Accelerated>, SessionError> {
-    let Ok(bytes) = std::fs::read(path) else { return Ok(None) };
-    accelerate(&bytes).map_err(|error| SessionError::Onnx(OnnxError::Setup(error.message().to_owned())))
+fn accelerated(path: &Path) -> Option<Accelerated> {
+    accelerate(&std::fs::read(path).ok()?)
 }
 
 impl Layout {

@@ -11,7 +11,10 @@ use syrinx_plugin_api::{
     SpeechRequest, SpeechSettings,
 };
 use syrinx_plugin_kokoro::KokoroPlugin;
+use syrinx_plugin_kokoro::accelerate::accelerate;
+use syrinx_plugin_kokoro::kernels::Isa;
 use syrinx_plugin_kokoro::model::Kokoro;
+use syrinx_plugin_kokoro::network::{Device, find_network};
 use syrinx_plugin_kokoro::session::SAMPLE_RATE;
 use syrinx_registry::{Catalogue, FetchOptions, Silent, Store};
 
@@ -274,4 +277,17 @@ fn launches_that_cannot_work_say_why() {
     assert_eq!(kind, ErrorKind::Internal);
     assert!(message.contains("no network"), "{message}");
     assert_eq!(option("dtype", json!("int3")).unwrap().0, ErrorKind::InvalidInput);
+}
+
+#[test]
+fn our_kernels_do_most_of_the_int8_graph() {
+    // The runtime has to be loaded before operators are made.
+    let _ = model();
+    let (request, _) = request();
+    let graph = find_network(&request.model_dir, Some("int8"), Device::Cpu).unwrap();
+    let accelerated = accelerate(&std::fs::read(graph).unwrap());
+    // Of 87 convolutions three have a stride.
+    let found = accelerated.map(|accelerated| accelerated.replaced);
+    assert_eq!(found, Isa::detect().map(|_| (84, 65)));
+    assert!(accelerate(b"no graph").is_none());
 }

@@ -11,7 +11,6 @@ mod operators;
 
 use std::collections::HashSet;
 
-use syrinx_plugin_common::onnx::RuntimeError;
 use syrinx_plugin_common::onnx::model::{GraphModel, Links, Node};
 use syrinx_plugin_common::onnx::operator::OperatorDomain;
 
@@ -31,24 +30,21 @@ pub struct Accelerated {
 }
 
 /// Replaces what it can in the graph `bytes`. `None` when there is nothing to gain: no kernel for this processor, nothing that is known
-/// in the graph, or no graph at all (which the runtime says better).
-///
-/// # Errors
-///
-/// What the runtime says about the operators.
-pub fn accelerate(bytes: &[u8]) -> Result<Option<Accelerated>, RuntimeError> {
-    let (Some(isa), Ok(mut graph)) = (Isa::detect(), GraphModel::parse(bytes)) else { return Ok(None) };
+/// in the graph, a runtime that takes no operators, or no graph at all (which the runtime says better).
+#[must_use]
+pub fn accelerate(bytes: &[u8]) -> Option<Accelerated> {
+    let (isa, mut graph) = (Isa::detect()?, GraphModel::parse(bytes).ok()?);
     let links = graph.links();
     let mut changes = Changes::default();
     let convolutions = convolutions::replace(&graph, &links, isa, &mut changes);
     let norms = norms::replace(&graph, &links, &mut changes);
     if changes.replaced.is_empty() {
-        return Ok(None);
+        return None;
     }
     let replaced = (convolutions.len(), norms.len());
-    let operators = operators::domain(isa, convolutions, norms)?;
+    let operators = operators::domain(isa, convolutions, norms).ok()?;
     changes.apply(&mut graph);
-    Ok(Some(Accelerated { model: graph.encode(DOMAIN), operators, replaced }))
+    Some(Accelerated { model: graph.encode(DOMAIN), operators, replaced })
 }
 
 /// Groups of nodes that one new node each replaces.

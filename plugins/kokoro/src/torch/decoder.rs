@@ -65,20 +65,6 @@ pub struct Decoder {
     asr_res: Conv1d,
 }
 
-/// What lies on the way, for comparison.
-pub struct DecoderTrace {
-    /// Pitch at frame rate, `[1, 1, frames]`.
-    pub f0: Tensor,
-    /// Energy at frame rate, `[1, 1, frames]`.
-    pub n: Tensor,
-    /// After `encode`.
-    pub encode: Tensor,
-    /// The narrow copy of the text, `[1, residual, frames]`.
-    pub asr_res: Tensor,
-    /// The generator's input, `[1, channels, 2 · frames]`.
-    pub x: Tensor,
-}
-
 impl Decoder {
     /// Loads the part `decoder` of the checkpoint.
     pub fn load(weights: &Weights<'_>) -> Result<Self, TorchError> {
@@ -96,16 +82,17 @@ impl Decoder {
         })
     }
 
-    /// `asr` `[1, hidden, frames]`, `f0` and `n` `[1, 2 · frames]`, all in the decoder's type; `style` the decoder half of the style row.
-    pub fn forward(&self, asr: &Tensor, f0: &Tensor, n: &Tensor, style: &Tensor) -> candle_core::Result<DecoderTrace> {
+    /// `asr` `[1, hidden, frames]`, `f0` and `n` `[1, 2 · frames]`, all in the decoder's type; `style` the decoder half of the style row →
+    /// the generator's input, `[1, channels, 2 · frames]`.
+    pub fn forward(&self, asr: &Tensor, f0: &Tensor, n: &Tensor, style: &Tensor) -> candle_core::Result<Tensor> {
+        // At frame rate again, `[1, 1, frames]`.
         let f0 = self.f0_conv.forward(&f0.unsqueeze(1)?)?;
         let n = self.n_conv.forward(&n.unsqueeze(1)?)?;
-        let encode = self.encode.forward(&Tensor::cat(&[asr, &f0, &n], 1)?, style)?;
         let asr_res = self.asr_res.forward(asr)?;
-        let mut x = encode.clone();
+        let mut x = self.encode.forward(&Tensor::cat(&[asr, &f0, &n], 1)?, style)?;
         for block in &self.decode {
             x = block.forward(&Tensor::cat(&[&x, &asr_res, &f0, &n], 1)?, style)?;
         }
-        Ok(DecoderTrace { f0, n, encode, asr_res, x })
+        Ok(x)
     }
 }

@@ -29,11 +29,6 @@ fn slice<'s>(storage: &'s CpuStorage, layout: &Layout) -> Result<&'s [f32]> {
     }
 }
 
-/// Whether our own kernels do a network's convolutions.
-fn kernels_for(weights: &Weights<'_>) -> Option<Isa> {
-    if weights.device.is_cpu() && weights.dtype == DType::F32 { Isa::detect() } else { None }
-}
-
 /// `nn.Linear`
 pub(super) struct Linear(candle_nn::Linear);
 
@@ -85,7 +80,7 @@ impl Conv1d {
         bias: &[f32],
     ) -> std::result::Result<Self, TorchError> {
         let ConvShape { outputs, inputs, taps, dilation, pads } = shape;
-        let kind = match kernels_for(weights).filter(|_| stride == 1) {
+        let kind = match weights.kernels().filter(|_| stride == 1) {
             Some(isa) => {
                 let conv = FloatConv::new(isa, shape, values, bias);
                 ConvKind::Kernel(conv.map_err(|reason| weights.misshapen(&reason))?)
@@ -262,7 +257,7 @@ impl AdaIn {
         } else {
             None
         };
-        Ok(AdaIn { fc, own, channels, kernels: kernels_for(weights) })
+        Ok(AdaIn { fc, own, channels, kernels: weights.kernels() })
     }
 
     /// `x` is `[batch, channels, time]`, `style` `[batch, style]` in float32; the snake follows where `snake` is given.

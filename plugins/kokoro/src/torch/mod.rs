@@ -18,9 +18,9 @@ use std::path::{Path, PathBuf};
 
 use candle_core::{DType, Device, Tensor};
 
-pub use decoder::{Decoder, DecoderTrace};
+pub use decoder::Decoder;
 pub use generator::Generator;
-pub use plbert::{PlBert, Trace, ids_tensor};
+pub use plbert::{PlBert, ids_tensor};
 pub use prosody::{Durations, ProsodyPredictor, align};
 pub use source::Noise;
 pub use text_encoder::TextEncoder;
@@ -75,11 +75,13 @@ pub struct TorchOptions {
     pub threads: usize,
     /// Which form of the short transforms.
     pub form: Form,
+    /// Whether our own kernels do what they can on the processor; without them it runs what accelerators run, slowly.
+    pub kernels: bool,
 }
 
 impl Default for TorchOptions {
     fn default() -> Self {
-        TorchOptions { device: Device::Cpu, dtype: DType::F32, threads: 0, form: Form::Complex }
+        TorchOptions { device: Device::Cpu, dtype: DType::F32, threads: 0, form: Form::Complex, kernels: true }
     }
 }
 
@@ -137,8 +139,8 @@ impl TorchNetwork {
     pub fn load(path: &Path, options: TorchOptions) -> Result<Self, TorchError> {
         let config = ModelConfig::read(&config_beside(path))?;
         let checkpoint = Checkpoint::open(path)?;
-        let exact = checkpoint.weights(&options.device, DType::F32);
-        let decoder = checkpoint.weights(&options.device, options.dtype).part("decoder");
+        let exact = checkpoint.weights(&options.device, DType::F32, options.kernels);
+        let decoder = exact.in_dtype(options.dtype).part("decoder");
         let net = &config.istftnet;
         let upsampling = net.upsample_rates.iter().product::<usize>() * net.gen_istft_hop_size;
         Ok(TorchNetwork {
@@ -188,7 +190,7 @@ impl TorchNetwork {
         let t_en = self.text_encoder.forward(&ids, &[])?;
         let (en, asr) = self.align(&durations.d, &t_en, &durations.frames)?;
         let (f0, n) = self.predictor.contours(&en, &prosody_style)?;
-        let x = self.decode(&asr, &f0, &n, &decoder_style)?.x;
+        let x = self.decode(&asr, &f0, &n, &decoder_style)?;
         let spectrum = match harmonics {
             Harmonics::Noise(noise) => self.source_spectrum(&f0.flatten_all()?.to_vec1::<f32>()?, noise)?,
             Harmonics::Spectrum(magnitudes, phases) => [magnitudes, phases].concat(),
@@ -260,7 +262,7 @@ impl TorchNetwork {
     /// # Errors
     ///
     /// [`TorchError::Candle`].
-    pub fn decode(&self, asr: &Tensor, f0: &Tensor, n: &Tensor, style: &Tensor) -> Result<DecoderTrace, TorchError> {
+    pub fn decode(&self, asr: &Tensor, f0: &Tensor, n: &Tensor, style: &Tensor) -> Result<Tensor, TorchError> {
         let own = |x: &Tensor| x.to_dtype(self.options.dtype);
         Ok(self.decoder.forward(&own(asr)?, &own(f0)?, &own(n)?, style)?)
     }

@@ -39,15 +39,6 @@ struct Layer {
     heads: usize,
 }
 
-/// The hidden states on the way, for comparison.
-#[derive(Default)]
-pub struct Trace {
-    /// After the embeddings' norm.
-    pub embeddings: Option<Tensor>,
-    /// After each layer.
-    pub layers: Vec<Tensor>,
-}
-
 impl PlBert {
     /// Loads the part `bert` of the checkpoint.
     pub fn load(weights: &Weights<'_>, config: &PlBertConfig) -> Result<Self, TorchError> {
@@ -90,25 +81,14 @@ impl PlBert {
 
     /// `ids` `[batch, time]` → the last hidden states `[batch, time, hidden]`.
     pub fn forward(&self, ids: &Tensor, lengths: &[usize]) -> candle_core::Result<Tensor> {
-        self.traced(ids, lengths, &mut None)
-    }
-
-    /// As [`PlBert::forward`], noting what lies between.
-    pub fn traced(&self, ids: &Tensor, lengths: &[usize], trace: &mut Option<Trace>) -> candle_core::Result<Tensor> {
         let (batch, time) = ids.dims2()?;
         let words = self.word.index_select(&ids.flatten_all()?, 0)?.reshape((batch, time, ()))?;
         let positions = self.position.narrow(0, 0, time)?.broadcast_add(&self.token_type)?;
         let embeddings = self.norm.forward(&words.broadcast_add(&positions)?)?;
         let mask = mask(lengths, batch, time, ids.device())?;
         let mut hidden = self.mapping.forward(&embeddings)?;
-        if let Some(trace) = trace {
-            trace.embeddings = Some(embeddings);
-        }
         for _ in 0..self.layers {
             hidden = self.layer.forward(&hidden, mask.as_ref())?;
-            if let Some(trace) = trace {
-                trace.layers.push(hidden.clone());
-            }
         }
         Ok(hidden)
     }

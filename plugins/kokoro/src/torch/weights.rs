@@ -7,6 +7,7 @@ use candle_core::{DType, Device, Tensor};
 use syrinx_plugin_common::checkpoint::{CheckpointError, Tensors};
 
 use super::TorchError;
+use crate::kernels::Isa;
 
 /// What each key of a dictionary starts with in the releases, a trace of `DataParallel`.
 const PREFIX: &str = "module.";
@@ -45,10 +46,10 @@ impl Checkpoint {
         Ok(Checkpoint { tensors, names })
     }
 
-    /// All of it, for a network on `device` whose convolutions compute in `dtype`.
+    /// All of it, for a network on `device` that computes in `dtype`, on our own `kernels` where they can.
     #[must_use]
-    pub fn weights<'c>(&'c self, device: &'c Device, dtype: DType) -> Weights<'c> {
-        Weights { checkpoint: self, prefix: String::new(), device, dtype }
+    pub fn weights<'c>(&'c self, device: &'c Device, dtype: DType, kernels: bool) -> Weights<'c> {
+        Weights { checkpoint: self, prefix: String::new(), device, dtype, kernels }
     }
 }
 
@@ -61,6 +62,7 @@ pub struct Weights<'c> {
     pub device: &'c Device,
     /// What it computes in.
     pub dtype: DType,
+    kernels: bool,
 }
 
 /// Shape and values of a tensor.
@@ -77,6 +79,12 @@ impl<'c> Weights<'c> {
     #[must_use]
     pub fn in_dtype(&self, dtype: DType) -> Weights<'c> {
         Weights { dtype, ..self.clone() }
+    }
+
+    /// What our own kernels run on, where they do the work.
+    pub(super) fn kernels(&self) -> Option<Isa> {
+        let fits = self.kernels && self.device.is_cpu() && self.dtype == DType::F32;
+        if fits { Isa::detect() } else { None }
     }
 
     /// Whether there is a tensor `name`.

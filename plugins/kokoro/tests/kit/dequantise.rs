@@ -226,17 +226,20 @@ impl Converter<'_> {
 
     /// What the quantiser left as it was: biases, norms, activations' α (or only its inverse).
     fn constants(&mut self) -> Result<(), String> {
-        let names: Vec<String> = self.graph.constant_names().map(str::to_owned).collect();
-        for name in names {
-            let is_parameter = name.starts_with("encoder.") || name.starts_with("decoder.decoder.");
-            if is_parameter && !name.ends_with("_scale") && !name.contains("istft") {
-                if let Some((shape, Values::F32(values))) = self.graph.constant(&name) {
-                    self.put(&parameter_of(&name), shape, values);
-                }
-            } else if let Some(path) = alpha_of(&name) {
-                let (shape, values) = self.floats(&name)?;
-                self.put(&path, shape, values.into_iter().map(|inverse| 1.0 / inverse).collect());
+        let graph = self.graph;
+        let is_parameter = |name: &&str| {
+            (name.starts_with("encoder.") || name.starts_with("decoder.decoder."))
+                && !name.ends_with("_scale")
+                && !name.contains("istft")
+        };
+        for name in graph.constant_names().filter(is_parameter) {
+            if let Some((shape, Values::F32(values))) = graph.constant(name) {
+                self.put(&parameter_of(name), shape, values);
             }
+        }
+        for (name, path) in graph.constant_names().filter_map(|name| Some((name, alpha_of(name)?))) {
+            let (shape, values) = self.floats(name)?;
+            self.put(&path, shape, values.into_iter().map(|inverse| 1.0 / inverse).collect());
         }
         Ok(())
     }

@@ -13,7 +13,7 @@ use syrinx_plugin_kokoro::language::Language;
 use syrinx_plugin_kokoro::network::{Device as Place, find_network};
 use syrinx_plugin_kokoro::timestamps::join_timestamps;
 use syrinx_plugin_kokoro::torch::stft::{Form, Stft};
-use syrinx_plugin_kokoro::torch::{Harmonics, Noise, TorchNetwork, TorchOptions, Trace};
+use syrinx_plugin_kokoro::torch::{Harmonics, Noise, TorchNetwork, TorchOptions};
 use syrinx_plugin_kokoro::vocab::{MAX_PHONEMES, Vocabulary};
 use syrinx_plugin_kokoro::voices::{Voices, style_row};
 
@@ -71,17 +71,8 @@ fn ids(case: &Case, network: &TorchNetwork) -> Result<(Tensor, Vec<usize>), Stri
 pub(crate) fn plbert(case: &Case) -> Result<Got, String> {
     let network = network(case)?;
     let (ids, lengths) = ids(case, &network)?;
-    let mut trace = Some(Trace::default());
-    network.stages().0.traced(&ids, &lengths, &mut trace).map_err(text)?;
     let (hidden, d_en) = network.encode_prosody(&ids, &lengths).map_err(text)?;
-    let mut got = add(add(Got::new(), "out.last_hidden", &hidden)?, "out.d_en", &d_en)?;
-    if let Some(Trace { embeddings: Some(embeddings), layers }) = trace {
-        got = add(got, "mid.embeddings", &embeddings)?;
-        for (number, layer) in layers.iter().enumerate() {
-            got = add(got, &format!("mid.layer{number}"), layer)?;
-        }
-    }
-    Ok(got)
+    add(add(Got::new(), "out.last_hidden", &hidden)?, "out.d_en", &d_en)
 }
 
 pub(crate) fn text_encoder(case: &Case) -> Result<Got, String> {
@@ -122,12 +113,7 @@ pub(crate) fn decoder_pre(case: &Case) -> Result<Got, String> {
     let network = network(case)?;
     let inputs = ["in.asr", "in.F0", "in.N", "in.s"].map(|name| input(case, name));
     let [asr, f0, n, style] = inputs;
-    let trace = network.decode(&asr?, &f0?, &n?, &style?).map_err(text)?;
-    let mut got = add(Got::new(), "out.x", &trace.x)?;
-    got = add(got, "mid.F0_conv", &trace.f0)?;
-    got = add(got, "mid.N_conv", &trace.n)?;
-    got = add(got, "mid.encode", &trace.encode)?;
-    add(got, "mid.asr_res", &trace.asr_res)
+    add(Got::new(), "out.x", &network.decode(&asr?, &f0?, &n?, &style?).map_err(text)?)
 }
 
 /// `noise`: "tensor" for the case's, "zeros" for none.
