@@ -138,8 +138,8 @@ fn pieces_are_joined_with_natural_pauses_and_without_clicks() {
 /// Samples of the window in which clicks are looked for: 20 ms.
 const CLICK_WINDOW: usize = 480;
 
-/// Power above [`CLICK_BAND`] in a window, as a share of the loudest window's, from which on a click is heard: -40 dB.
-const AUDIBLE_CLICK: f32 = 1e-4;
+/// Power above [`CLICK_BAND`] in a window, as a share of the loudest window's, from which on a click is heard: -60 dB.
+const AUDIBLE_CLICK: f32 = 1e-6;
 
 /// In bins of [`CLICK_WINDOW`]: 4 kHz.
 const CLICK_BAND: usize = 80;
@@ -286,8 +286,8 @@ fn our_kernels_do_most_of_the_int8_graph() {
     let (request, _) = request();
     let graph = find_network(&request.model_dir, Some("int8"), Device::Cpu).unwrap();
     let accelerated = accelerate(&std::fs::read(graph).unwrap());
-    // Of 87 convolutions three have a stride.
+    // Of 87 convolutions three have a stride; the norms are all but the three over channels.
     let found = accelerated.map(|accelerated| accelerated.replaced);
-    assert_eq!(found, Isa::detect().map(|_| (84, 65)));
+    assert_eq!(found, Isa::detect().map(|_| (84, 68)));
     assert!(accelerate(b"no graph").is_none());
 }

@@ -30,7 +30,8 @@ fn speak(network: &TorchNetwork) -> Spoken {
     let silent = network.run(&IDS, &style(), 1.0, Harmonics::Noise(Noise::Silence)).unwrap();
     let frames: i64 = silent.frames.iter().sum();
     let spectrum_frames = frames as usize * 120 + 1;
-    let wave = |scale: f32| (0..BINS * spectrum_frames).map(|at| (at as f32 * 0.37).sin() * scale).collect::<Vec<f32>>();
+    let wave =
+        |scale: f32| (0..BINS * spectrum_frames).map(|at| (at as f32 * 0.37).sin() * scale).collect::<Vec<f32>>();
     network.run(&IDS, &style(), 1.0, Harmonics::Spectrum(&wave(0.5), &wave(3.0))).unwrap()
 }
 

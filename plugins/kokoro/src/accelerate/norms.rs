@@ -18,20 +18,21 @@ pub(super) fn replace(graph: &GraphModel<'_>, links: &Links, changes: &mut Chang
         if node.operator != "Sqrt" {
             continue;
         }
-        let Some(norm) = Norm::around(graph, links, index) else { continue };
-        let mut inputs = vec![norm.x.to_owned(), norm.gain.to_owned(), norm.offset.to_owned()];
-        let mut group = norm.group;
-        let mut output = &norm.output;
-        let snake = Snake::behind(graph, links, norm.output);
-        if let Some(snake) = &snake {
-            inputs.extend([snake.alpha.to_owned(), snake.inverse.to_owned()]);
-            group.extend(snake.group);
-            output = &snake.output;
+        for norm in Norm::around(graph, links, index).unwrap_or_default() {
+            let mut inputs = vec![norm.x.to_owned(), norm.gain.to_owned(), norm.offset.to_owned()];
+            let mut group = norm.group;
+            let mut output = norm.output;
+            if let Some(snake) = Snake::behind(graph, links, norm.output) {
+                inputs.extend([snake.alpha.to_owned(), snake.inverse.to_owned()]);
+                group.extend(snake.group);
+                output = snake.output;
+            }
+            let name = format!("{}/{}", node.name, epsilons.len());
+            let new = Node::new(DOMAIN, OPERATOR, &name, inputs, vec![output.to_owned()])
+                .with_integer(EPSILON, epsilons.len() as i64);
+            epsilons.push(norm.epsilon);
+            changes.replace(&group, new);
         }
-        let new = Node::new(DOMAIN, OPERATOR, &node.name, inputs, vec![(*output).to_owned()])
-            .with_integer(EPSILON, epsilons.len() as i64);
-        epsilons.push(norm.epsilon);
-        changes.replace(&group, new);
     }
     epsilons
 }
@@ -46,8 +47,8 @@ struct Norm<'g> {
 }
 
 impl<'g> Norm<'g> {
-    /// The normalisation whose square root is node `root`.
-    fn around(graph: &'g GraphModel<'_>, links: &Links, root: usize) -> Option<Self> {
+    /// The normalisation whose square root is node `root`; several where the same input is given several gains and offsets.
+    fn around(graph: &'g GraphModel<'_>, links: &Links, root: usize) -> Option<Vec<Self>> {
         let nodes = &graph.nodes;
         let out = |node: usize| nodes[node].outputs[0].as_str();
         let add_epsilon = maker(graph, links, &nodes[root].inputs[0], "Add")?;
@@ -58,8 +59,6 @@ impl<'g> Norm<'g> {
         let [x, mean] = nodes[centred].inputs.as_slice() else { return None };
         let mean = maker(graph, links, mean, "ReduceMean")?;
         let divide = next(graph, links, root, "Div")?;
-        let scale = next(graph, links, divide, "Mul")?;
-        let shift = next(graph, links, scale, "Add")?;
         let over_time = |node: usize| is_mean_over_time(graph, node);
         let fits = nodes[mean].inputs.first() == Some(x)
             && nodes[divide].inputs == [out(centred), out(root)]
@@ -68,14 +67,21 @@ impl<'g> Norm<'g> {
             // Nothing else takes what lies between.
             && links.consumers(out(centred)).len() == 2
             && [mean, square, variance, add_epsilon].iter().all(|node| links.only_consumer(out(*node)).is_some());
-        fits.then_some(Norm {
-            x,
-            gain: other(graph, scale, out(divide))?,
-            offset: other(graph, shift, out(scale))?,
-            epsilon,
-            group: vec![mean, centred, square, variance, add_epsilon, root, divide, scale, shift],
-            output: out(shift),
-        })
+        if !fits {
+            return None;
+        }
+        let scaled = links.consumers(out(divide)).iter().map(|&scale| {
+            let shift = (nodes[scale].operator == "Mul").then(|| next(graph, links, scale, "Add"))??;
+            Some(Norm {
+                x,
+                gain: other(graph, scale, out(divide))?,
+                offset: other(graph, shift, out(scale))?,
+                epsilon,
+                group: vec![mean, centred, square, variance, add_epsilon, root, divide, scale, shift],
+                output: out(shift),
+            })
+        });
+        scaled.collect()
     }
 }
 
