@@ -98,7 +98,7 @@ impl ModelConfig {
             || !net.resblock_dilation_sizes.iter().all(|dilations| positive(dilations))
         {
             Some("istftnet.resblock_kernel_sizes and resblock_dilation_sizes are not two lists of equal length")
-        } else if net.gen_istft_hop_size == 0 || net.gen_istft_n_fft < 2 || net.gen_istft_n_fft % 2 != 0 {
+        } else if net.gen_istft_hop_size == 0 || net.gen_istft_n_fft < 2 || !net.gen_istft_n_fft.is_multiple_of(2) {
             Some("istftnet.gen_istft_n_fft is no even number, or gen_istft_hop_size is 0")
         } else if self.style_dim == 0 || self.n_token == 0 {
             Some("style_dim or n_token is 0")

@@ -148,7 +148,7 @@ impl Precision {
 /// A loaded network. Runs from several threads share it.
 pub enum Network {
     /// On ONNX Runtime.
-    Graph(Session),
+    Graph(Box<Session>),
     /// On candle.
     Torch(Box<TorchNetwork>),
 }
@@ -165,7 +165,7 @@ impl Network {
             SessionError::Onnx(error @ OnnxError::Device { .. }) => NetworkError::Device(error.to_string()),
             other => NetworkError::Session(other),
         })?;
-        Ok(Network::Graph(session))
+        Ok(Network::Graph(Box::new(session)))
     }
 
     /// Loads the checkpoint at `path`, of which `threads` is for the processor.

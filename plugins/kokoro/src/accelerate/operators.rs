@@ -8,7 +8,7 @@ use syrinx_plugin_common::onnx::operator::{
 use syrinx_plugin_common::onnx::{RuntimeError, TensorElementType, ValueRef, ValueRefMut};
 
 use super::{DOMAIN, convolutions, norms};
-use crate::kernels::{Isa, QuantizedConv, Snake, adaptive_norm};
+use crate::kernels::{Isa, Modulation, QuantizedConv, Snake, adaptive_norm};
 
 /// Makes the operators of a graph.
 pub(super) fn domain(
@@ -136,9 +136,9 @@ impl Kernel for NormKernel {
         let parallel = |count: usize, job: &(dyn Fn(usize) + Sync)| run_parallel(context, count, job);
         for (item, (x, output)) in x.chunks(channels * length).zip(output.chunks_mut(channels * length)).enumerate() {
             let own = (item * channels) % gain.len()..(item * channels) % gain.len() + channels;
-            let (gain, offset) = (&gain[own.clone()], &offset[own]);
-            adaptive_norm(self.isa, x, gain, offset, self.epsilon, snake, output, &parallel)
-                .map_err(RuntimeError::new)?;
+            let modulation =
+                Modulation { gain: &gain[own.clone()], offset: &offset[own], epsilon: self.epsilon, snake };
+            adaptive_norm(self.isa, x, &modulation, output, &parallel).map_err(RuntimeError::new)?;
         }
         Ok(())
     }

@@ -7,7 +7,7 @@ mod snake;
 
 pub use conv_f32::FloatConv;
 pub use conv_u8::{ConvShape, QuantizedConv};
-pub use snake::{Snake, adaptive_norm};
+pub use snake::{Modulation, Snake, adaptive_norm};
 
 /// Vector units that the kernels are written for. There is no portable form: without any of these the graph is left as it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -6,9 +6,8 @@ use super::{Isa, Parallel, Shared};
 const PARTS: usize = 64;
 
 /// Coefficients of sin(πr) = r·(c₀ + c₁r² + …), Taylor; for |r| ≤ ½ the first left out is below 1e-9.
-#[expect(clippy::excessive_precision, reason = "as the series gives them")]
 const SIN_PI: [f32; 7] =
-    [3.141_592_654, -5.167_712_78, 2.550_164_04, -0.599_264_529, 0.082_145_887, -0.007_370_430_9, 0.000_466_302_81];
+    [std::f32::consts::PI, -5.167_712_8, 2.550_164, -0.599_264_5, 0.082_145_89, -0.007_370_431, 0.000_466_302_8];
 
 /// Parameters of the activation `y + sin²(α·y) / α`, one of each per channel.
 #[derive(Clone, Copy, Debug)]
@@ -17,6 +16,19 @@ pub struct Snake<'a> {
     pub alpha: &'a [f32],
     /// What the squared sine is multiplied by, 1/α.
     pub inverse: &'a [f32],
+}
+
+/// What follows the normalisation, one value per channel each.
+#[derive(Clone, Copy, Debug)]
+pub struct Modulation<'a> {
+    /// What normalised values are multiplied by.
+    pub gain: &'a [f32],
+    /// What is added then.
+    pub offset: &'a [f32],
+    /// What is added to the variance.
+    pub epsilon: f32,
+    /// The activation at the end.
+    pub snake: Option<Snake<'a>>,
 }
 
 /// `out[c] = snake(gain[c] · (x[c] - mean) / √(variance + epsilon) + offset[c])` over the time of each channel; without `snake` just what
@@ -28,16 +40,15 @@ pub struct Snake<'a> {
 pub fn adaptive_norm(
     isa: Isa,
     x: &[f32],
-    gain: &[f32],
-    offset: &[f32],
-    epsilon: f32,
-    snake: Option<Snake<'_>>,
+    modulation: &Modulation<'_>,
     out: &mut [f32],
     parallel: &Parallel<'_>,
 ) -> Result<(), String> {
+    let Modulation { gain, offset, epsilon, snake } = *modulation;
     let channels = gain.len();
     let snake_fits = snake.is_none_or(|snake| snake.alpha.len() == channels && snake.inverse.len() == channels);
-    if channels == 0 || offset.len() != channels || !snake_fits || x.len() % channels != 0 || out.len() != x.len() {
+    let norm_fits = channels != 0 && offset.len() == channels && x.len().is_multiple_of(channels);
+    if !norm_fits || !snake_fits || out.len() != x.len() {
         return Err(format!("{} values of {channels} channels, {} offsets, {} out", x.len(), offset.len(), out.len()));
     }
     let length = x.len() / channels;
@@ -151,7 +162,8 @@ mod tests {
         for isa in Isa::available() {
             for snake in [None, Some(Snake { alpha: &alpha, inverse: &inverse })] {
                 let mut out = vec![f32::NAN; x.len()];
-                adaptive_norm(isa, &x, &gain, &offset, 1e-5, snake, &mut out, &one_after_the_other).unwrap();
+                let modulation = Modulation { gain: &gain, offset: &offset, epsilon: 1e-5, snake };
+                adaptive_norm(isa, &x, &modulation, &mut out, &one_after_the_other).unwrap();
                 for channel in 0..channels {
                     let row: Vec<f64> = x[channel * length..][..length].iter().map(|x| f64::from(*x)).collect();
                     let mean = row.iter().sum::<f64>() / length as f64;
@@ -174,7 +186,8 @@ mod tests {
     fn wrong_lengths_are_refused() {
         let Some(isa) = Isa::detect() else { return };
         let run = |x: &[f32], gain: &[f32], out: &mut [f32]| {
-            adaptive_norm(isa, x, gain, &[0.0; 2], 1e-5, None, out, &one_after_the_other)
+            let modulation = Modulation { gain, offset: &[0.0; 2], epsilon: 1e-5, snake: None };
+            adaptive_norm(isa, x, &modulation, out, &one_after_the_other)
         };
         assert!(run(&[1.0; 5], &[1.0; 2], &mut [0.0; 5]).is_err());
         assert!(run(&[1.0; 4], &[1.0; 3], &mut [0.0; 4]).is_err());

@@ -7,7 +7,7 @@ use rayon::prelude::*;
 
 use super::TorchError;
 use super::weights::Weights;
-use crate::kernels::{ConvShape, FloatConv, Isa, Snake, adaptive_norm, lstm};
+use crate::kernels::{ConvShape, FloatConv, Isa, Modulation, Snake, adaptive_norm, lstm};
 
 /// `eps` of the norms but ALBERT's (torch's default).
 pub(super) const NORM_EPSILON: f32 = 1e-5;
@@ -315,7 +315,8 @@ impl CustomOp1 for NormOp<'_> {
         let styles = self.gain.chunks(channels).zip(self.offset.chunks(channels));
         for ((x, out), (gain, offset)) in items.zip(styles) {
             let snake = self.snake.map(|snake| Snake { alpha: &snake.alpha, inverse: &snake.inverse });
-            fits(adaptive_norm(self.isa, x, gain, offset, NORM_EPSILON, snake, out, &on_the_pool))?;
+            let modulation = Modulation { gain, offset, epsilon: NORM_EPSILON, snake };
+            fits(adaptive_norm(self.isa, x, &modulation, out, &on_the_pool))?;
         }
         Ok((CpuStorage::F32(out), layout.shape().clone()))
     }

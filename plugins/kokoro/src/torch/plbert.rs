@@ -50,7 +50,7 @@ impl PlBert {
             Ok::<_, TorchError>(LayerNorm::new(weights.tensor("weight")?, weights.tensor("bias")?, EPSILON))
         };
         let linear = |weights: &Weights<'_>, name: &str| Linear::load(&weights.part(name));
-        if config.num_attention_heads == 0 || config.hidden_size % config.num_attention_heads != 0 {
+        if config.num_attention_heads == 0 || !config.hidden_size.is_multiple_of(config.num_attention_heads) {
             return Err(weights.misshapen("hidden_size is no multiple of num_attention_heads"));
         }
         Ok(PlBert {
