@@ -15,3 +15,5 @@ pub mod dsp;
 pub mod kits;
 #[cfg(feature = "onnx")]
 pub mod onnx;
+#[cfg(any(feature = "checkpoint", feature = "onnx"))]
+mod protobuf;

@@ -1,5 +1,5 @@
 //! The configuration files that releases of Kokoro come with. Only the vocabulary matters to the ONNX exports; the
-//! hyper-parameters of `config.json` are baked into the graphs.
+//! hyper-parameters of `config.json` are baked into the graphs, and describe the torch checkpoints.
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
@@ -26,6 +26,86 @@ pub enum ConfigError {
         /// What is wrong.
         reason: String,
     },
+}
+
+/// The hyper-parameters of the official `config.json`, as far as inference needs them and they are not told by the shapes of tensors.
+#[derive(Clone, Debug, Deserialize)]
+pub struct ModelConfig {
+    /// Size of the embedding tables.
+    pub n_token: usize,
+    /// Layers of the duration encoder and of the text encoder.
+    pub n_layer: usize,
+    /// Width of half a style row.
+    pub style_dim: usize,
+    /// Kernel size of the text encoder's convolutions.
+    pub text_encoder_kernel_size: usize,
+    /// PL-BERT.
+    pub plbert: PlBertConfig,
+    /// The generator.
+    pub istftnet: IstftNetConfig,
+}
+
+/// `plbert` of the official `config.json`.
+#[derive(Clone, Debug, Deserialize)]
+pub struct PlBertConfig {
+    /// Width of the hidden states.
+    pub hidden_size: usize,
+    /// Attention heads.
+    pub num_attention_heads: usize,
+    /// How often the shared layer is passed.
+    pub num_hidden_layers: usize,
+}
+
+/// `istftnet` of the official `config.json`.
+#[derive(Clone, Debug, Deserialize)]
+pub struct IstftNetConfig {
+    /// How much each stage upsamples.
+    pub upsample_rates: Vec<usize>,
+    /// Kernel sizes of the upsamplings.
+    pub upsample_kernel_sizes: Vec<usize>,
+    /// Samples between spectra.
+    pub gen_istft_hop_size: usize,
+    /// Points of a spectrum's transform.
+    pub gen_istft_n_fft: usize,
+    /// Kernel sizes of a stage's residual blocks.
+    pub resblock_kernel_sizes: Vec<usize>,
+    /// Dilations of each of them.
+    pub resblock_dilation_sizes: Vec<Vec<usize>>,
+}
+
+impl ModelConfig {
+    /// Reads the file at `path`.
+    ///
+    /// # Errors
+    ///
+    /// The file is missing, is no configuration, or contradicts itself.
+    pub fn read(path: &Path) -> Result<Self, ConfigError> {
+        let missing = || ConfigError::Read { path: path.to_owned(), source: std::io::ErrorKind::NotFound.into() };
+        let config: ModelConfig = read_json(path)?.ok_or_else(missing)?;
+        match config.contradiction() {
+            Some(reason) => Err(ConfigError::Parse { origin: path.display().to_string(), reason: reason.to_owned() }),
+            None => Ok(config),
+        }
+    }
+
+    fn contradiction(&self) -> Option<&'static str> {
+        let net = &self.istftnet;
+        let positive = |sizes: &[usize]| !sizes.is_empty() && sizes.iter().all(|size| *size > 0);
+        if !positive(&net.upsample_rates) || net.upsample_kernel_sizes.len() != net.upsample_rates.len() {
+            Some("istftnet.upsample_rates and upsample_kernel_sizes are not two lists of equal length")
+        } else if !positive(&net.resblock_kernel_sizes)
+            || net.resblock_dilation_sizes.len() != net.resblock_kernel_sizes.len()
+            || !net.resblock_dilation_sizes.iter().all(|dilations| positive(dilations))
+        {
+            Some("istftnet.resblock_kernel_sizes and resblock_dilation_sizes are not two lists of equal length")
+        } else if net.gen_istft_hop_size == 0 || net.gen_istft_n_fft < 2 || !net.gen_istft_n_fft.is_multiple_of(2) {
+            Some("istftnet.gen_istft_n_fft is no even number, or gen_istft_hop_size is 0")
+        } else if self.style_dim == 0 || self.n_token == 0 {
+            Some("style_dim or n_token is 0")
+        } else {
+            None
+        }
+    }
 }
 
 /// `vocab` of the official `config.json`. `None` when the file is missing or has no such key (onnx-community's

@@ -1,23 +1,27 @@
-//! Kokoro text to speech for Syrinx, on ONNX Runtime.
+//! Kokoro text to speech for Syrinx, on ONNX Runtime and candle.
 //!
 //! The rooms, in the order that data flows: [`options`] and [`markup`] of a request, [`language`] and [`g2p`] (through
-//! [`english`]) for phonemes, [`chunk`] for pieces, [`vocab`] and [`voices`] for the network's inputs, [`session`] for the
-//! network, [`joint`] for one sound out of many, [`timestamps`] for captions. [`pipeline`] is the way through them,
+//! [`english`]) for phonemes, [`chunk`] for pieces, [`vocab`] and [`voices`] for the network's inputs, [`network`] for the
+//! network ([`session`] and [`accelerate`] for ONNX graphs, [`torch`] for the official checkpoint, [`kernels`] for both), [`joint`] for one sound out of many, [`timestamps`] for captions. [`pipeline`] is the way through them,
 //! [`model`] what is loaded.
 
+pub mod accelerate;
 pub mod chunk;
 pub mod config;
 pub mod english;
 pub mod g2p;
 pub mod joint;
+pub mod kernels;
 pub mod language;
 pub mod markup;
 pub mod model;
+pub mod network;
 pub mod options;
 pub mod pcm;
 pub mod pipeline;
 pub mod session;
 pub mod timestamps;
+pub mod torch;
 pub mod vocab;
 pub mod voices;
 
@@ -35,7 +39,7 @@ impl Plugin for KokoroPlugin {
         Manifest {
             name: "kokoro".to_owned(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            description: "Kokoro 82M: text to speech with 54 voices, on ONNX Runtime".to_owned(),
+            description: "Kokoro 82M: text to speech with 54 voices, on ONNX Runtime and candle".to_owned(),
             license: env!("CARGO_PKG_LICENSE").to_owned(),
             runtimes: vec![RUNTIME.to_owned()],
             launch_options: schema_of::<LaunchOptions>(),

@@ -1,17 +1,17 @@
 //! A loaded Kokoro model.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 
 use syrinx_plugin_api::{
     Ability, Error, Host, Level, LoadRequest, Model, ModelCard, PcmSink, SpeechEvent, SpeechRequest, SpeechSettings,
 };
-use syrinx_plugin_common::onnx::{Device, OnnxError, Runtime, SessionOptions, find_library};
+use syrinx_plugin_common::onnx::{OnnxError, Runtime, find_library};
 
 use crate::english::English;
 use crate::language::Language;
+use crate::network::{Device, Network, NetworkError, Precision, dtype_of, find_network, is_checkpoint};
 use crate::options::{LaunchOptions, RequestParameters, schema_of};
-use crate::session::{Network, SAMPLE_RATE, SessionError, dtype_of, find_graph};
+use crate::session::SAMPLE_RATE;
 use crate::vocab::Vocabulary;
 use crate::voices::{self, Voice, VoiceError, Voices, style_row};
 
@@ -77,25 +77,29 @@ impl Kokoro {
         let threads = options.threads.unwrap_or(request.threads);
         let threads = if threads == 0 { cores.min(4) } else { threads };
 
-        host.progress(0.0, "loading ONNX Runtime");
-        let provided = host.runtime_library(RUNTIME);
-        let library = find_library(options.onnxruntime.as_deref(), provided.as_deref()).map_err(library_error)?;
-        let runtime = Runtime::load(&library).map_err(library_error)?;
-        if runtime.library() != library {
-            host.log(
-                Level::Warn,
-                &format!("ONNX Runtime is already loaded from {}; that one is used", runtime.library().display()),
-            );
-        }
-        let graph = find_graph(&request.model_dir, options.graph.as_deref()).map_err(|error| match error {
-            SessionError::NoSuchGraph { .. } => Error::invalid_input("graph", error.to_string()),
+        let precision: Precision = options
+            .dtype
+            .as_deref()
+            .unwrap_or("float32")
+            .parse()
+            .map_err(|reason: String| Error::invalid_input("dtype", reason))?;
+        let file = find_network(&request.model_dir, options.graph.as_deref(), device).map_err(|error| match error {
+            NetworkError::NoSuch { .. } => Error::invalid_input("graph", error.to_string()),
             _ => Error::internal(error.to_string()),
         })?;
-        host.progress(0.1, "loading the graph");
-        let session_options = SessionOptions { device, threads, ..SessionOptions::default() };
-        let network = Network::load(&runtime, &graph, &session_options).map_err(|error| match &error {
-            SessionError::Onnx(OnnxError::Device { .. }) => {
-                Error::not_supported(error.to_string()).with_field("device")
+        let network = if is_checkpoint(&file) {
+            host.progress(0.1, "loading the checkpoint");
+            Network::torch(&file, device, precision, threads)
+        } else {
+            host.progress(0.0, "loading ONNX Runtime");
+            let runtime = load_runtime(&options, host)?;
+            host.progress(0.1, "loading the graph");
+            Network::graph(&runtime, &file, device, threads)
+        };
+        let network = network.map_err(|error| match &error {
+            NetworkError::Device(_) => {
+                let field = if device == Device::Cpu { "dtype" } else { "device" };
+                Error::not_supported(error.to_string()).with_field(field)
             }
             _ => Error::internal(error.to_string()),
         })?;
@@ -127,7 +131,7 @@ impl Kokoro {
             language,
             default_voice,
             device,
-            dtype: dtype_of(&graph),
+            dtype: dtype_of(&file, precision),
             max_concurrency: options.max_concurrency.unwrap_or_else(|| cores.clamp(2, 4)),
         })
     }
@@ -231,6 +235,19 @@ fn voice_error(error: VoiceError, field: &str) -> Error {
     }
 }
 
+fn load_runtime(options: &LaunchOptions, host: &Host) -> Result<Runtime, Error> {
+    let provided = host.runtime_library(RUNTIME);
+    let library = find_library(options.onnxruntime.as_deref(), provided.as_deref()).map_err(library_error)?;
+    let runtime = Runtime::load(&library).map_err(library_error)?;
+    if runtime.library() != library {
+        host.log(
+            Level::Warn,
+            &format!("ONNX Runtime is already loaded from {}; that one is used", runtime.library().display()),
+        );
+    }
+    Ok(runtime)
+}
+
 fn library_error(error: OnnxError) -> Error {
     let text = error.to_string();
     match error {
@@ -240,7 +257,7 @@ fn library_error(error: OnnxError) -> Error {
 }
 
 /// The error of a job whose run failed.
-pub(crate) fn run_error(error: &SessionError) -> Error {
+pub(crate) fn run_error(error: &NetworkError) -> Error {
     let text = error.to_string();
     // ONNX Runtime reports a failed allocation as a failure of the node (`Failed to allocate memory`, `bad_alloc`).
     if text.contains("allocate") || text.contains("bad_alloc") {
@@ -284,7 +301,7 @@ impl Model for Kokoro {
         let voice = self.voices.get(&self.default_voice).map_err(|error| voice_error(error, "default_voice"))?;
         let style = voice.row(style_row(WARM_UP.chars().count()));
         let utterance =
-            self.network.speak(&self.vocabulary.encode(WARM_UP), &style, 1.0).map_err(|error| run_error(&error))?;
+            self.network.speak(&self.vocabulary.encode(WARM_UP), &style, 1.0, 0).map_err(|error| run_error(&error))?;
         if utterance.samples.iter().any(|sample| !sample.is_finite()) {
             return Err(Error::internal("the network makes no sound but nonsense (not a number)"));
         }
@@ -294,10 +311,4 @@ impl Model for Kokoro {
     fn synthesize(&self, request: SpeechRequest<'_>, sink: &mut PcmSink<'_>) -> Result<(), Error> {
         crate::pipeline::speak(self, &request, sink)
     }
-}
-
-/// Whether a directory looks like a Kokoro model.
-#[must_use]
-pub fn is_model(directory: &Path) -> bool {
-    find_graph(directory, None).is_ok()
 }

@@ -15,7 +15,7 @@ pub struct LaunchOptions {
     pub lang_code: Option<String>,
     /// The voice of requests that name none. Default af_alloy, or the first voice of `lang_code`.
     pub default_voice: Option<String>,
-    /// Where to compute: cpu, cuda, cuda:N. Default cpu.
+    /// Where to compute: cpu, cuda, cuda:N; torch checkpoints also on metal. Default cpu.
     pub device: Option<String>,
     /// Threads of one job. Default: what the server says, else the number of cores up to 4.
     #[schemars(range(min = 1, max = 256))]
@@ -24,9 +24,11 @@ pub struct LaunchOptions {
     /// number of cores, at least 2, at most 4.
     #[schemars(range(min = 1, max = 64))]
     pub max_concurrency: Option<usize>,
-    /// Which graph to take when the model has several: a part of its file name, such as int8, fp16, q8f16. Default the
-    /// int8 one.
+    /// Which network to take when the model has several: a part of its file name, such as int8, fp16, q8f16, or pth for the torch
+    /// checkpoint. Default on a processor the int8 graph, on an accelerator the checkpoint.
     pub graph: Option<String>,
+    /// What a torch checkpoint computes in: float32, on accelerators also float16 and bfloat16. Default float32.
+    pub dtype: Option<String>,
     /// ONNX Runtime's shared library, or the directory it is in. Default: the environment variable ORT_DYLIB_PATH, else
     /// the one that the server provides.
     pub onnxruntime: Option<PathBuf>,
@@ -45,6 +47,9 @@ pub struct RequestParameters {
     /// Regular expression at which the text is cut into paragraphs; null for none.
     #[schemars(length(max = 200))]
     pub split_pattern: Option<String>,
+    /// Draws the noise in the voice of a torch checkpoint: the same request with the same seed gives the same sound. The ONNX exports of
+    /// v1.0 have no noise and give the same sound always. Default 0.
+    pub seed: u64,
 }
 
 /// Whether phonemes are given, and where.
@@ -62,7 +67,12 @@ const DEFAULT_SPLIT_PATTERN: &str = r"\n+";
 
 impl Default for RequestParameters {
     fn default() -> Self {
-        RequestParameters { lang_code: None, phonemes: None, split_pattern: Some(DEFAULT_SPLIT_PATTERN.to_owned()) }
+        RequestParameters {
+            lang_code: None,
+            phonemes: None,
+            split_pattern: Some(DEFAULT_SPLIT_PATTERN.to_owned()),
+            seed: 0,
+        }
     }
 }
 

@@ -37,7 +37,8 @@ pub fn speak(model: &Kokoro, request: &SpeechRequest<'_>, sink: &mut PcmSink<'_>
     let (voice, language) = model.voice_and_language(&request.settings, &parameters, sink)?;
     let source = Source::new(model, &request.settings, &parameters, language)?;
     let speed = request.settings.speed;
-    let mut speech = Speech { model, voice, speed, sink, joint: JointState::new(speed), pushed: 0, spoke: false };
+    let joint = JointState::new(speed);
+    let mut speech = Speech { model, voice, speed, seed: parameters.seed, sink, joint, pushed: 0, spoke: false };
     let mut plan = Plan::new(speed);
     let mut trailing_pause = None;
 
@@ -132,6 +133,8 @@ struct Speech<'a, 's> {
     model: &'a Kokoro,
     voice: Voice,
     speed: f32,
+    /// Of the next piece's noise.
+    seed: u64,
     sink: &'a mut PcmSink<'s>,
     joint: JointState,
     /// Samples pushed so far.
@@ -165,8 +168,9 @@ impl Speech<'_, '_> {
             return Ok(Step::Break(()));
         }
         let style = self.voice.row(style_row(phonemes.chars().count()));
-        let utterance =
-            self.model.network().speak(&ids, &style, self.speed).map_err(|error| crate::model::run_error(&error))?;
+        let utterance = self.model.network().speak(&ids, &style, self.speed, self.seed);
+        let utterance = utterance.map_err(|error| crate::model::run_error(&error))?;
+        self.seed = self.seed.wrapping_add(1);
         let Some(joined) = self.joint.join(utterance.samples, Boundary::after(phonemes)) else {
             return Ok(Step::Continue(()));
         };

@@ -4,10 +4,11 @@
 //! `input_ids` and give `waveform`, the newer ones also tell how long each phoneme lasts (`duration`), and an old export
 //! of v1.1-zh wants a whole number for `speed`. All of that is read off the graph.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use syrinx_plugin_common::onnx::{Input, OnnxError, Port, Runtime, Session, SessionOptions, TensorElementType};
+use syrinx_plugin_common::onnx::{self, Device, Input, OnnxError, Port, Runtime, SessionOptions, TensorElementType};
 
+use crate::accelerate::{Accelerated, accelerate};
 use crate::vocab::MAX_PHONEMES;
 use crate::voices::STYLE_WIDTH;
 
@@ -20,24 +21,6 @@ const CONFIG_METADATA: &str = "kokoro_config";
 /// A graph that can't be used or a run that failed.
 #[derive(Debug, thiserror::Error)]
 pub enum SessionError {
-    /// No file of the directory is a graph.
-    #[error(
-        "no ONNX graph in `{}`: `*.onnx` and `onnx/*.onnx` are looked for{hint}", directory.display()
-    )]
-    NoGraph {
-        /// The model's directory.
-        directory: PathBuf,
-        /// More, where the directory's content explains it.
-        hint: &'static str,
-    },
-    /// The launch option names a graph that isn't there.
-    #[error("`{wanted}` matches no graph of the model; there are: {found}")]
-    NoSuchGraph {
-        /// The option's value.
-        wanted: String,
-        /// Files that are there.
-        found: String,
-    },
     /// The graph's inputs or outputs are not those of a Kokoro export.
     #[error("the graph is no export of Kokoro that is known here: {0}")]
     Layout(String),
@@ -80,21 +63,28 @@ struct Layout {
 
 /// A loaded graph. Runs from several threads share it.
 #[derive(Debug)]
-pub struct Network {
-    session: Session,
+pub struct Session {
+    session: onnx::Session,
     layout: Layout,
 }
 
-impl Network {
+impl Session {
     /// Loads the graph at `path`.
     ///
     /// # Errors
     ///
     /// [`SessionError::Onnx`] when it can't be loaded, [`SessionError::Layout`] when it is something else than Kokoro.
     pub fn load(runtime: &Runtime, path: &Path, options: &SessionOptions) -> Result<Self, SessionError> {
-        let session = runtime.session(path, options)?;
+        let accelerated = match options.device {
+            Device::Cpu => accelerated(path),
+            Device::Cuda(_) => None,
+        };
+        // An export that differs in a way that was not foreseen is run as it is.
+        let session = accelerated
+            .and_then(|changed| runtime.session_of(path, &changed.model, changed.operators, options).ok())
+            .map_or_else(|| runtime.session(path, options), Ok)?;
         let layout = Layout::detect(session.inputs(), session.outputs()).map_err(SessionError::Layout)?;
-        Ok(Network { session, layout })
+        Ok(Session { session, layout })
     }
 
     /// The config that the graph carries, if it does.
@@ -148,6 +138,12 @@ impl Network {
     }
 }
 
+/// The graph with what our own kernels do faster; `None` when that is nothing, or when the file can't be read, which the runtime says
+/// better.
+fn accelerated(path: &Path) -> Option<Accelerated> {
+    accelerate(&std::fs::read(path).ok()?)
+}
+
 impl Layout {
     fn detect(inputs: &[Port], outputs: &[Port]) -> Result<Self, String> {
         let find = |names: &[&str]| inputs.iter().find(|port| names.contains(&port.name.as_str()));
@@ -188,65 +184,6 @@ impl Layout {
     }
 }
 
-/// Chooses the graph of a model's directory: the one whose file name contains `wanted`; else the int8 one, which is the
-/// fastest on a processor; else the plain one, else the first by name.
-///
-/// # Errors
-///
-/// [`SessionError::NoGraph`], [`SessionError::NoSuchGraph`].
-pub fn find_graph(model_dir: &Path, wanted: Option<&str>) -> Result<PathBuf, SessionError> {
-    let mut graphs = Vec::new();
-    for directory in [model_dir.to_owned(), model_dir.join("onnx")] {
-        let Ok(entries) = std::fs::read_dir(directory) else { continue };
-        let files = entries.filter_map(|entry| Some(entry.ok()?.path()));
-        graphs.extend(files.filter(|path| path.extension().is_some_and(|extension| extension == "onnx")));
-    }
-    graphs.sort();
-    let name = |path: &PathBuf| path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-    if graphs.is_empty() {
-        let torch = std::fs::read_dir(model_dir)
-            .is_ok_and(|entries| entries.flatten().any(|e| e.path().extension().is_some_and(|e| e == "pth")));
-        let hint = if torch { " (this plugin does not run torch checkpoints)" } else { "" };
-        return Err(SessionError::NoGraph { directory: model_dir.to_owned(), hint });
-    }
-    if let Some(wanted) = wanted {
-        return graphs.iter().find(|path| name(path).contains(wanted)).cloned().ok_or_else(|| {
-            SessionError::NoSuchGraph {
-                wanted: wanted.to_owned(),
-                found: graphs.iter().map(name).collect::<Vec<_>>().join(", "),
-            }
-        });
-    }
-    let preferred = |path: &&PathBuf| {
-        let name = name(path);
-        name.contains("int8") || name.contains("quantized")
-    };
-    let plain =
-        |path: &&PathBuf| ["model.onnx", "kokoro-v1.0.onnx", "kokoro-v1.1-zh.onnx"].contains(&name(path).as_str());
-    let choice = graphs.iter().find(preferred).or_else(|| graphs.iter().find(plain)).or_else(|| graphs.first());
-    choice.cloned().ok_or_else(|| SessionError::NoGraph { directory: model_dir.to_owned(), hint: "" })
-}
-
-/// The arithmetic that a graph's file name tells: `int8`, `float16`, … or `float32`.
-#[must_use]
-pub fn dtype_of(graph: &Path) -> &'static str {
-    let name = graph.file_name().map(|name| name.to_string_lossy().to_lowercase()).unwrap_or_default();
-    const NAMES: [(&str, &str); 7] = [
-        ("q4f16", "q4f16"),
-        ("q8f16", "q8f16"),
-        ("uint8f16", "uint8f16"),
-        ("uint8", "uint8"),
-        ("int8", "int8"),
-        ("quantized", "int8"),
-        ("q4", "q4"),
-    ];
-    match NAMES.iter().find(|(part, _)| name.contains(part)) {
-        Some((_, dtype)) => dtype,
-        None if name.contains("fp16") => "float16",
-        None => "float32",
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -273,20 +210,5 @@ mod tests {
         assert_eq!(new.duration.as_deref(), Some("duration"));
         let other = Layout::detect(&[port("pixels", Float32)], &[]).unwrap_err();
         assert!(other.contains("pixels"), "{other}");
-    }
-
-    #[test]
-    fn the_int8_graph_is_preferred_and_options_choose() {
-        let directory = std::env::temp_dir().join(format!("syrinx-kokoro-graphs-{}", std::process::id()));
-        std::fs::create_dir_all(directory.join("onnx")).unwrap();
-        assert!(matches!(find_graph(&directory, None), Err(SessionError::NoGraph { .. })));
-        for name in ["model.onnx", "model_fp16.onnx", "model_quantized.onnx"] {
-            std::fs::write(directory.join("onnx").join(name), b"").unwrap();
-        }
-        assert!(find_graph(&directory, None).unwrap().ends_with("model_quantized.onnx"));
-        assert!(find_graph(&directory, Some("fp16")).unwrap().ends_with("model_fp16.onnx"));
-        let error = find_graph(&directory, Some("q4")).unwrap_err().to_string();
-        assert!(error.contains("model_fp16.onnx"), "{error}");
-        std::fs::remove_dir_all(directory).unwrap();
     }
 }

@@ -1,12 +1,13 @@
 //! The weights in an ONNX graph, for networks that are simple enough to be run without ONNX Runtime. The graph itself is not read.
 //!
-//! Source: `onnx/onnx.proto3` (messages `ModelProto`, `GraphProto`, `TensorProto`) and the protocol buffers' wire format.
+//! Source: `onnx/onnx.proto3` (messages `ModelProto`, `GraphProto`, `TensorProto`).
 
 use std::ops::Range;
 use std::sync::Arc;
 
 use super::container::{Entry, MappedFile};
 use super::{CheckpointError, DType, Tensors};
+use crate::protobuf::{Fields, Value, varint};
 
 const FORMAT: &str = "ONNX";
 
@@ -23,11 +24,11 @@ mod field {
 
 /// Takes in the initializers whose data lies in the file itself. Types that no tensor here has (text, 4-bit numbers) are left out.
 pub(super) fn read(file: &Arc<MappedFile>, tensors: &mut Tensors) -> Result<(), CheckpointError> {
-    let model = Fields::new(file, 0..file.bytes().len());
-    for graph in model {
-        let (field::MODEL_GRAPH, Value::Bytes(graph)) = graph? else { continue };
-        for initializer in Fields::new(file, graph) {
-            let (field::GRAPH_INITIALIZER, Value::Bytes(tensor)) = initializer? else { continue };
+    let damaged = |error: crate::protobuf::WireError| file.malformed(FORMAT, error.to_string());
+    for graph in Fields::new(file.bytes(), 0..file.bytes().len()) {
+        let (field::MODEL_GRAPH, Value::Bytes(graph)) = graph.map_err(damaged)? else { continue };
+        for initializer in Fields::new(file.bytes(), graph) {
+            let (field::GRAPH_INITIALIZER, Value::Bytes(tensor)) = initializer.map_err(damaged)? else { continue };
             if let Some((name, entry)) = read_tensor(file, tensor)? {
                 tensors.insert(&name, entry, FORMAT)?;
             }
@@ -42,12 +43,13 @@ fn read_tensor(file: &Arc<MappedFile>, tensor: Range<usize>) -> Result<Option<(S
     let mut dtype = None;
     let mut data = None;
     let size = |size: u64| usize::try_from(size).map_err(|_| file.malformed(FORMAT, "a dimension is negative"));
-    for found in Fields::new(file, tensor) {
-        match found? {
+    let damaged = |error: crate::protobuf::WireError| file.malformed(FORMAT, error.to_string());
+    for found in Fields::new(file.bytes(), tensor) {
+        match found.map_err(damaged)? {
             (field::TENSOR_DIMS, Value::Number(dim)) => shape.push(size(dim)?),
             (field::TENSOR_DIMS, Value::Bytes(mut packed)) => {
                 while !packed.is_empty() {
-                    let (dim, after) = varint(file, packed.clone())?;
+                    let (dim, after) = varint(file.bytes(), packed.clone()).map_err(damaged)?;
                     shape.push(size(dim)?);
                     packed.start = after;
                 }
@@ -81,80 +83,4 @@ fn element_type(number: u64) -> Option<DType> {
         16 => DType::BF16,
         _ => return None,
     })
-}
-
-/// A field's content: a number, or the place of its bytes in the file.
-enum Value {
-    Number(u64),
-    Bytes(Range<usize>),
-}
-
-/// The fields of one message.
-struct Fields<'a> {
-    file: &'a MappedFile,
-    rest: Range<usize>,
-}
-
-impl<'a> Fields<'a> {
-    fn new(file: &'a MappedFile, message: Range<usize>) -> Self {
-        Self { file, rest: message }
-    }
-
-    fn field(&mut self) -> Result<(u64, Value), CheckpointError> {
-        let key = self.number()?;
-        let value = match key & 7 {
-            0 => Value::Number(self.number()?),
-            1 => Value::Bytes(self.take(8)?),
-            2 => {
-                let length = self.number()?;
-                Value::Bytes(self.take(length)?)
-            }
-            5 => Value::Bytes(self.take(4)?),
-            wire => return Err(self.file.malformed(FORMAT, format!("a field is of the unknown wire type {wire}"))),
-        };
-        Ok((key >> 3, value))
-    }
-
-    fn number(&mut self) -> Result<u64, CheckpointError> {
-        let (number, after) = varint(self.file, self.rest.clone())?;
-        self.rest.start = after;
-        Ok(number)
-    }
-
-    fn take(&mut self, length: u64) -> Result<Range<usize>, CheckpointError> {
-        let end = usize::try_from(length).ok().and_then(|length| self.rest.start.checked_add(length));
-        let Some(end) = end.filter(|end| *end <= self.rest.end) else {
-            return Err(self.file.malformed(FORMAT, format!("it ends within a field at byte {}", self.rest.start)));
-        };
-        let bytes = self.rest.start..end;
-        self.rest.start = end;
-        Ok(bytes)
-    }
-}
-
-impl Iterator for Fields<'_> {
-    type Item = Result<(u64, Value), CheckpointError>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        if self.rest.is_empty() {
-            return None;
-        }
-        let found = self.field();
-        if found.is_err() {
-            self.rest.start = self.rest.end; // what follows damage means nothing
-        }
-        Some(found)
-    }
-}
-
-/// A number of seven bits a byte, least significant first, and where the next thing starts.
-fn varint(file: &MappedFile, at: Range<usize>) -> Result<(u64, usize), CheckpointError> {
-    let mut number = 0_u64;
-    for (i, byte) in file.bytes()[at.clone()].iter().take(10).enumerate() {
-        number |= u64::from(byte & 0x7f) << (7 * i);
-        if byte & 0x80 == 0 {
-            return Ok((number, at.start + i + 1));
-        }
-    }
-    Err(file.malformed(FORMAT, format!("a number at byte {} has no end", at.start)))
 }

@@ -20,10 +20,13 @@
 //! ```
 
 mod error;
+pub mod model;
 mod runtime;
 mod session;
 
 pub use error::OnnxError;
-pub use ort::value::TensorElementType;
+pub use ort::Error as RuntimeError;
+pub use ort::operator;
+pub use ort::value::{TensorElementType, ValueRef, ValueRefMut};
 pub use runtime::{LIBRARY_PATH_VARIABLE, MINIMUM_VERSION, Runtime, find_library};
 pub use session::{Device, Input, Outputs, Port, Session, SessionOptions};

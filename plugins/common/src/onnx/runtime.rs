@@ -6,6 +6,7 @@ use std::sync::Mutex;
 
 use ort::LoadDynamicError;
 use ort::environment::Environment;
+use ort::operator::OperatorDomain;
 
 use super::{OnnxError, Session, SessionOptions};
 
@@ -90,7 +91,23 @@ impl Runtime {
     ///
     /// [`OnnxError::Graph`] for a file that is no graph or that this library can't run, [`OnnxError::Device`].
     pub fn session(&self, path: &Path, options: &SessionOptions) -> Result<Session, OnnxError> {
-        Session::load(self, path, options)
+        Session::load(self, path, None, options)
+    }
+
+    /// Loads a graph that was changed in memory, `model`, with the operators of our own that it uses. `path` is the file it was made of,
+    /// for messages.
+    ///
+    /// # Errors
+    ///
+    /// As [`Runtime::session`].
+    pub fn session_of(
+        &self,
+        path: &Path,
+        model: &[u8],
+        operators: OperatorDomain,
+        options: &SessionOptions,
+    ) -> Result<Session, OnnxError> {
+        Session::load(self, path, Some((model, operators)), options)
     }
 }
 

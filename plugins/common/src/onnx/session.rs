@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use ort::AsPointer;
 use ort::ep;
 use ort::memory::Allocator;
+use ort::operator::OperatorDomain;
 use ort::session::builder::GraphOptimizationLevel;
 use ort::session::{RunOptions, SharedSessionInner};
 use ort::value::{DynValue, PrimitiveTensorElementType, TensorElementType, TensorRef};
@@ -130,7 +131,13 @@ pub struct Session {
 }
 
 impl Session {
-    pub(super) fn load(runtime: &Runtime, path: &Path, options: &SessionOptions) -> Result<Session, OnnxError> {
+    /// Loads the file at `path`, or the bytes that were made of it.
+    pub(super) fn load(
+        runtime: &Runtime,
+        path: &Path,
+        changed: Option<(&[u8], OperatorDomain)>,
+        options: &SessionOptions,
+    ) -> Result<Session, OnnxError> {
         let graph_error =
             |error: ort::Error| OnnxError::Graph { path: path.to_owned(), reason: error.message().to_owned() };
         let builder = ort::session::Session::builder(&runtime.environment).map_err(OnnxError::setup)?;
@@ -150,7 +157,13 @@ impl Session {
         let mut builder = builder
             .with_execution_providers([ep::CPU::default().with_arena_allocator(options.arena).build()])
             .map_err(OnnxError::setup)?;
-        let session = builder.commit_from_file(path).map_err(graph_error)?;
+        let session = match changed {
+            None => builder.commit_from_file(path).map_err(graph_error)?,
+            Some((model, operators)) => {
+                let mut builder = builder.with_operators(operators).map_err(OnnxError::setup)?;
+                builder.commit_from_memory(model).map_err(graph_error)?
+            }
+        };
         let ports = |outlets: &[ort::value::Outlet]| {
             outlets
                 .iter()

@@ -178,6 +178,11 @@ fn front_end(variant: Variant, fallback: Option<Box<dyn Fallback>>) -> Result<En
         .map_err(|error| error.to_string())
 }
 
+/// The directories of the English data sets by name.
+pub(crate) fn assets() -> Result<BTreeMap<String, PathBuf>, String> {
+    ["misaki", "spacy-en"].into_iter().map(|name| Ok((name.to_owned(), asset(name)?))).collect()
+}
+
 /// Directory of a data set, from the store, fetched if need be.
 fn asset(name: &str) -> Result<PathBuf, String> {
     let entry = Catalogue::builtin().model(MODEL).map_err(|error| error.to_string())?;

@@ -6,7 +6,8 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use syrinx_plugin_common::kits::{Case, Got};
 use syrinx_plugin_common::onnx::{LIBRARY_PATH_VARIABLE, Runtime, SessionOptions, find_library};
-use syrinx_plugin_kokoro::session::{Network, find_graph};
+use syrinx_plugin_kokoro::network::{Device, find_network};
+use syrinx_plugin_kokoro::session::Session;
 use syrinx_plugin_kokoro::vocab::Vocabulary;
 use syrinx_plugin_kokoro::voices::{Voices, style_row};
 use syrinx_registry::{Catalogue, FetchOptions, ModelFiles, Silent, Store};
@@ -46,23 +47,23 @@ pub(crate) fn real_model() -> Result<ModelFiles, String> {
 }
 
 /// Graphs stay loaded for the cases that follow.
-fn network(graph: &Path) -> Result<Arc<Network>, String> {
-    static LOADED: Mutex<BTreeMap<PathBuf, Arc<Network>>> = Mutex::new(BTreeMap::new());
+fn session(graph: &Path) -> Result<Arc<Session>, String> {
+    static LOADED: Mutex<BTreeMap<PathBuf, Arc<Session>>> = Mutex::new(BTreeMap::new());
     let mut loaded = LOADED.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some(network) = loaded.get(graph) {
-        return Ok(Arc::clone(network));
+    if let Some(session) = loaded.get(graph) {
+        return Ok(Arc::clone(session));
     }
-    let network = Network::load(&runtime()?, graph, &SessionOptions::default()).map_err(|error| error.to_string())?;
-    let network = Arc::new(network);
-    loaded.insert(graph.to_owned(), Arc::clone(&network));
-    Ok(network)
+    let session = Session::load(&runtime()?, graph, &SessionOptions::default()).map_err(|error| error.to_string())?;
+    let session = Arc::new(session);
+    loaded.insert(graph.to_owned(), Arc::clone(&session));
+    Ok(session)
 }
 
 pub(crate) fn onnx(case: &Case) -> Result<Got, String> {
     let real = case.model.as_deref().is_some_and(|model| model.starts_with("wheel:"));
     let (graph, model_dir) = if real {
         let files = real_model()?;
-        (find_graph(&files.dir, Some("int8")).map_err(|error| error.to_string())?, Some(files.dir))
+        (find_network(&files.dir, Some("int8"), Device::Cpu).map_err(|error| error.to_string())?, Some(files.dir))
     } else {
         (case.model_path()?, None)
     };
@@ -71,8 +72,8 @@ pub(crate) fn onnx(case: &Case) -> Result<Got, String> {
     if let Some(model_dir) = &model_dir {
         check_inputs(case, model_dir, &ids, &style)?;
     }
-    let network = network(&graph)?;
-    let audio = network.speak(&ids, &style, case.param("speed")?).map_err(|error| error.to_string())?.samples;
+    let session = session(&graph)?;
+    let audio = session.speak(&ids, &style, case.param("speed")?).map_err(|error| error.to_string())?.samples;
     let mut got = Got::new().value("samples", audio.len());
     if real {
         let rms = (audio.iter().map(|x| f64::from(*x).powi(2)).sum::<f64>() / audio.len() as f64).sqrt();
