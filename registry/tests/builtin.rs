@@ -171,7 +171,9 @@ fn small_packages_come_first_where_there_are_any() {
 fn packages_and_their_large_files_are_pinned() {
     for (name, source) in all_sources(&Catalogue::builtin()) {
         for item in &source.items {
-            let (Origin::Wheel(package) | Origin::Npm(package)) = &item.origin else { continue };
+            let (Origin::Wheel(package) | Origin::Sdist(package) | Origin::Npm(package)) = &item.origin else {
+                continue;
+            };
             assert!(package.size.is_some(), "{name}: size of {}", package.name);
             for rule in &item.files {
                 // Licences and the like are covered by the digest of the package alone.
