@@ -27,6 +27,10 @@ pub struct LaunchOptions {
     /// Which graph to take when the model has several: a part of its file name, such as int8, fp16, q8f16. Default the
     /// int8 one.
     pub graph: Option<String>,
+    /// The shared library of espeak-ng, which Spanish, French, Hindi, Italian and Portuguese texts need and English ones use
+    /// for unknown words. Default: what the environment names (ESPEAK_LIBRARY, PHONEMIZER_ESPEAK_LIBRARY), else what is
+    /// installed.
+    pub espeak_library: Option<PathBuf>,
     /// ONNX Runtime's shared library, or the directory it is in. Default: the environment variable ORT_DYLIB_PATH, else
     /// the one that the server provides.
     pub onnxruntime: Option<PathBuf>,

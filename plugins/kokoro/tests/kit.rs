@@ -24,8 +24,6 @@ const OPS: &[Op] = &[
     Op::new("kokoro.chunk_en", front::chunk_en),
     Op::new("kokoro.chunk_other", front::chunk_other),
     Op::new("kokoro.en_tagger", g2p::en_tagger),
-    // Judged by the share of equal lines, in the op.
-    Op::new("kokoro.g2p", g2p::g2p).remarks(&["expect.lines"]),
     Op::new("kokoro.generate_from_tokens", front::generate_from_tokens),
     Op::new("kokoro.join_timestamps", front::join_timestamps),
     Op::new("kokoro.lang_code", front::lang_code),
@@ -37,9 +35,20 @@ const OPS: &[Op] = &[
     Op::new("kokoro.voice_blend", front::voice_blend),
     Op::new("kokoro.voice_select", front::voice_select),
     Op::new("kokoro.waterfall_last", front::waterfall_last),
+    // Text to phonemes, a file a language. Judged by the share of equal lines, in the op.
+    Op::new("g2p.en_gb", g2p::english).remarks(&["expect.lines"]),
+    Op::new("g2p.en_tags", g2p::english_tags).remarks(&["expect.lines"]),
+    Op::new("g2p.en_us", g2p::english).remarks(&["expect.lines"]),
+    Op::new("g2p.es", g2p::through_espeak).remarks(&["expect.lines"]),
+    Op::new("g2p.fr", g2p::through_espeak).remarks(&["expect.lines"]),
+    Op::new("g2p.hi", g2p::through_espeak).remarks(&["expect.lines"]),
+    Op::new("g2p.it", g2p::through_espeak).remarks(&["expect.lines"]),
+    Op::new("g2p.ja", g2p::japanese).remarks(&["expect.lines"]),
+    Op::new("g2p.pt_br", g2p::through_espeak).remarks(&["expect.lines"]),
+    Op::new("g2p.zh", g2p::mandarin).remarks(&["expect.lines"]),
 ];
 
 fn main() -> ExitCode {
-    // The kit calls no op informative: what this plugin doesn't have yet (the torch network, languages other than English) fails.
+    // The kit calls no op informative: what this plugin doesn't have yet (the torch network) fails.
     kits::main("kokoro", OPS, &[])
 }

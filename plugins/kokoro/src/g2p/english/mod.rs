@@ -3,13 +3,10 @@
 //! The stages, in the order that text flows: [`markup`] comes off, the [`tokenizer`] cuts tokens, the [`tagger`] finds their part of speech,
 //! [`pieces`] are cut and grouped, the [`context`] pass pronounces them from right to left with the [`lexicon`] (dictionaries, [`endings`],
 //! [`number`]s, [`stress`]) and, for what is in no dictionary, a [`fallback`].
-//!
-//! Kokoro was trained on exactly these phonemes, so a difference from the reference is a difference in speech.
 
 mod context;
 mod dictionary;
 mod endings;
-mod error;
 pub mod fallback;
 mod lexicon;
 pub mod markup;
@@ -24,7 +21,6 @@ mod tagger;
 #[cfg(test)]
 mod tests;
 mod tokenizer;
-mod unicode;
 
 use std::path::Path;
 
@@ -35,7 +31,8 @@ use self::{
     tagger::Tagger,
     tokenizer::{Tokenizer, Word},
 };
-pub use self::{error::G2pError, fallback::Fallback, tagger::TokenFeatures};
+pub use self::{fallback::Fallback, tagger::TokenFeatures};
+use super::{G2pError, unicode};
 
 /// A variety of English.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
