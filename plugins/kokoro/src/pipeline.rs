@@ -6,7 +6,7 @@ use regex::Regex;
 use syrinx_plugin_api::{Error, Flow, PcmSink, SpeechEvent, SpeechRequest, SpeechSettings};
 
 use crate::chunk::{
-    Plan, Token, balanced_split, phonemes_of, raw_phonemes_fit, split_at_sentences, tokens_of_phonemes,
+    PIECE_LIMIT, Plan, Token, balanced_split, phonemes_of, raw_phonemes_fit, split_at_sentences, tokens_of_phonemes,
 };
 use crate::joint::{Boundary, JointState};
 use crate::language::Language;
@@ -166,11 +166,11 @@ impl Speech<'_, '_> {
     /// Says one piece.
     fn say(&mut self, tokens: &[Token]) -> Result<Step, Error> {
         let phonemes = phonemes_of(tokens);
-        // A piece is longer than the network's context only when a single token is.
-        if phonemes.chars().count() <= MAX_PHONEMES {
+        // A piece is longer only when a single token is. It is cut up, so that the caller can stop a word without end too.
+        if phonemes.chars().count() <= PIECE_LIMIT {
             return self.say_phonemes(&phonemes, tokens);
         }
-        for batch in balanced_split(&phonemes, MAX_PHONEMES) {
+        for batch in balanced_split(&phonemes, PIECE_LIMIT) {
             if self.say_phonemes(&batch.phonemes, &[])?.is_break() {
                 return Ok(Step::Break(()));
             }

@@ -21,8 +21,8 @@ fn asset(name: &str) -> PathBuf {
 fn front_ends() -> FrontEnds {
     let names = ["misaki", "spacy-en", "jieba", "pypinyin", "unidic-lite"];
     let assets: BTreeMap<String, PathBuf> = names.map(|name| (name.to_owned(), asset(name))).into_iter().collect();
-    let espeak = cfg!(all(target_os = "linux", target_arch = "x86_64"))
-        .then(|| asset("espeak-ng").join("libespeak-ng.so.1"));
+    let espeak =
+        cfg!(all(target_os = "linux", target_arch = "x86_64")).then(|| asset("espeak-ng").join("libespeak-ng.so.1"));
     FrontEnds::new(&assets, espeak, &Vocabulary::v1_0())
 }
 
@@ -47,7 +47,7 @@ fn every_language_is_spoken_in_symbols_of_the_model() {
     }
     // English within Chinese.
     let mixed = phonemes_of(&front_ends.tokens(Language::Mandarin, "我用Python。").unwrap());
-    assert_eq!(mixed, "wo↓ jʊ↘ŋ pˈIθˌɑn.");
+    assert_eq!(mixed, "wo↓jʊ↘ŋ pˈIθˌɑn.");
 }
 
 /// Texts that cost most: endless words in all shapes.
@@ -65,6 +65,7 @@ fn no_text_keeps_a_front_end_busy() {
         "....,,,,".repeat(375),
         "http://a.b/".repeat(300),
         "的".repeat(3000),
+        "龘龖厵".repeat(1000),
         "𠮷々〇".repeat(1000),
         "ー".repeat(3000),
         "ア".repeat(3000),
@@ -80,11 +81,8 @@ fn no_text_keeps_a_front_end_busy() {
             let elapsed = started.elapsed();
             let start: String = text.chars().take(8).collect();
             assert!(tokens.is_ok(), "{language} {start}: {:?}", tokens.err());
-            // Milliseconds on an idle machine.
+            // At most some tenths of a second on an idle machine.
             assert!(elapsed < Duration::from_secs(10), "{language} {start}: {elapsed:?}");
-            if elapsed > Duration::from_millis(300) {
-                eprintln!("{language} {start}: {elapsed:?}");
-            }
         }
     }
 }

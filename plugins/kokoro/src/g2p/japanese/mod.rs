@@ -225,7 +225,7 @@ mod tests {
 
     #[test]
     fn spaces_and_glottal_stops() {
-        assert_eq!(tidy(" a  ʔ b. ʔ (c) ʔ"), "aʔb. ʔ«c» ʔ");
+        assert_eq!(tidy(" a  ʔ b. ʔ (c) ʔ"), "aʔb. ʔ «c» ʔ");
         assert_eq!(tidy("aʔ “b"), "aʔ “b");
         let word = |surface: &str| Spoken { surface: surface.into(), hiragana: surface.into(), class: HIRAGANA };
         let symbol = |surface: &str| Spoken { surface: surface.into(), hiragana: String::new(), class: SYMBOL };

@@ -179,7 +179,7 @@ impl Tags {
         let all: Vec<u16> = (0..self.states.len()).filter_map(|state| u16::try_from(state).ok()).collect();
         let mut columns: Vec<Vec<Reached>> = Vec::new();
         for character in run.chars() {
-            let candidates = self.candidates.get(&character).unwrap_or(&all);
+            let candidates = self.candidates.get(&character).filter(|of| !of.is_empty()).unwrap_or(&all);
             let column: Vec<Reached> = match columns.last() {
                 None => candidates
                     .iter()
@@ -209,36 +209,35 @@ impl Tags {
         states
     }
 
+    /// The states that `character` can be in after those of the column `before`, which isn't empty; neither is the result.
     fn column(&self, before: &[Reached], candidates: &[u16], character: char) -> Vec<Reached> {
-        let mut follows = vec![false; self.states.len()];
-        for reached in before {
-            for &(state, _) in &self.steps[usize::from(reached.state)] {
-                follows[usize::from(state)] = true;
+        let mut emissions = vec![NEVER; self.states.len()];
+        for &(state, emission) in self.emit.get(&character).map(Vec::as_slice).unwrap_or_default() {
+            emissions[usize::from(state)] = emission;
+        }
+        let mut best: Vec<Option<Reached>> = vec![None; self.states.len()];
+        for (from, reached) in before.iter().enumerate() {
+            for &(state, step) in &self.steps[usize::from(reached.state)] {
+                let score = reached.score + step + emissions[usize::from(state)];
+                let slot = &mut best[usize::from(state)];
+                // Of equals the later state.
+                let is_better = slot.is_none_or(|best| {
+                    score > best.score || score == best.score && reached.state >= before[best.from].state
+                });
+                if is_better {
+                    *slot = Some(Reached { state, score, from });
+                }
             }
         }
-        let mut here: Vec<u16> =
-            candidates.iter().copied().filter(|&candidate| follows[usize::from(candidate)]).collect();
-        if here.is_empty() {
-            here.extend((0..).zip(&follows).filter(|(_, follows)| **follows).map(|(state, _)| state));
+        let likely: Vec<Reached> = candidates.iter().filter_map(|&state| best[usize::from(state)]).collect();
+        if !likely.is_empty() {
+            return likely;
         }
-        here.into_iter()
-            .map(|state| {
-                let emission = self.emission(character, state);
-                let mut best = Reached { state, score: f64::NEG_INFINITY, from: 0 };
-                for (from, reached) in before.iter().enumerate() {
-                    let steps = &self.steps[usize::from(reached.state)];
-                    if steps.is_empty() {
-                        continue;
-                    }
-                    let score = reached.score + lookup(steps, state).unwrap_or(f64::NEG_INFINITY) + emission;
-                    // Of equals the later state.
-                    if score > best.score || score == best.score && reached.state >= before[best.from].state {
-                        best = Reached { state, score, from };
-                    }
-                }
-                best
-            })
-            .collect()
+        let possible: Vec<Reached> = best.into_iter().flatten().collect();
+        if !possible.is_empty() {
+            return possible;
+        }
+        candidates.iter().map(|&state| Reached { state, score: f64::NEG_INFINITY, from: 0 }).collect()
     }
 
     fn emission(&self, character: char, state: u16) -> f64 {

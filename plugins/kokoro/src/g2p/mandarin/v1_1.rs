@@ -99,7 +99,7 @@ impl MandarinV1_1 {
     pub fn tokens(&self, text: &str) -> Vec<Token> {
         let mut tokens: Vec<Token> = Vec::new();
         for word in merge(&self.readings, self.tags.cut(&self.words, text)) {
-            let is_mark = MARKS.chars().any(|mark| word.text.chars().eq([mark]));
+            let is_mark = is_mark(&word.text);
             let is_chinese = word.text.chars().all(|c| matches!(c, '\u{4e00}'..='\u{9fff}'));
             let tag = match word.tag.as_str() {
                 OTHER if is_chinese => "X",
@@ -148,7 +148,8 @@ impl MandarinV1_1 {
                 self.push_symbol(&sound.initial, &mut text);
                 is_first = false;
             }
-            if sound.rime.is_empty() {
+            // A mark within a word ("1.") is both parts of its sound, but said once.
+            if sound.rime.is_empty() || sound.rime == sound.initial && is_mark(&sound.rime) {
                 continue;
             }
             match sound.rime.strip_suffix('R') {
@@ -178,6 +179,12 @@ impl MandarinV1_1 {
             text.push_str(&self.unknown);
         }
     }
+}
+
+/// Whether a text is one mark that the model knows.
+fn is_mark(text: &str) -> bool {
+    let mut characters = text.chars();
+    matches!((characters.next(), characters.next()), (Some(mark), None) if MARKS.contains(mark))
 }
 
 fn is_foreign(tag: &str) -> bool {
