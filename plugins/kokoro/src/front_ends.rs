@@ -146,7 +146,8 @@ impl FrontEnds {
     /// Phonemes of `text` in a language other than English.
     fn phonemes(&self, language: Language, text: &str) -> Result<String, Error> {
         match language {
-            Language::Japanese => Ok(self.japanese()?.phonemes(text)),
+            // The reference writes brackets as angles, which no vocabulary has: they have no sound, and nobody needs a warning.
+            Language::Japanese => Ok(self.japanese()?.phonemes(text).replace(['«', '»'], "")),
             Language::Mandarin => {
                 // Only where there is English to speak, the lexicons are needed.
                 let english = match text.contains(|c: char| c.is_ascii_alphabetic()) {
@@ -268,5 +269,17 @@ mod tests {
         let front_ends = FrontEnds::new(&BTreeMap::new(), library, &Vocabulary::v1_0());
         let error = front_ends.tokens(Language::French, "Bonjour.").err().unwrap();
         assert!(error.message.contains("/nowhere/libespeak-ng.so"), "{}", error.message);
+    }
+
+    #[test]
+    fn without_espeak_the_error_says_how_to_get_it() {
+        let front_ends = FrontEnds::new(&BTreeMap::new(), None, &Vocabulary::v1_0());
+        front_ends.espeak.get_or_load(|| Ok(InstalledEspeak(None))).unwrap();
+        for language in Language::all().filter(|language| espeak::code(*language).is_some()) {
+            let error = front_ends.tokens(language, "text").err().unwrap();
+            let expected = format!("{language} text needs espeak-ng");
+            assert!(error.message.starts_with(&expected), "{}", error.message);
+            assert!(error.message.contains("apt install espeak-ng") && error.message.contains("`phonemes`"));
+        }
     }
 }

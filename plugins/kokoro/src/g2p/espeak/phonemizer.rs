@@ -65,8 +65,11 @@ pub fn phonemize(phonemizer: &dyn Phonemizer, language: &str, text: &str, flags:
         let part = &text[at..run.start];
         if !part.is_empty() {
             let spoken = words(&phonemizer.speak(language, part)?, flags);
-            out.push_str(&spoken);
-            out.push(' ');
+            // A part that says nothing has no space behind it either, so the next mark takes the one before it.
+            if !spoken.is_empty() {
+                out.push_str(&spoken);
+                out.push(' ');
+            }
         }
         if !run.is_empty() {
             if out.ends_with(' ') {
@@ -112,7 +115,8 @@ mod tests {
 
     impl Phonemizer for Shout {
         fn speak(&self, _language: &str, text: &str) -> Option<String> {
-            Some(format!(" {}\n", text.to_uppercase()))
+            // Like espeak-ng, it has nothing to say about an apostrophe.
+            Some(format!(" {}\n", text.replace('\'', "").to_uppercase()))
         }
 
         fn name(&self) -> &str {
@@ -128,6 +132,7 @@ mod tests {
         assert_eq!(say("¿a, b? c").as_deref(), Some("¿A, B? C "));
         assert_eq!(say("[]").as_deref(), Some("[]"));
         assert_eq!(say("a b").as_deref(), Some("A B "));
+        assert_eq!(say("a ” '» b").as_deref(), Some("A ”» B "));
         assert_eq!(say(""), None);
     }
 

@@ -63,7 +63,7 @@ fn below_ten_thousand(value: usize, alone: bool) -> String {
             kana.push_str(TEN);
         }
     }
-    if value % 10 > 0 || value == 0 {
+    if !value.is_multiple_of(10) || value == 0 {
         kana.push_str(DIGITS[value % 10]);
     }
     kana

@@ -149,7 +149,7 @@ fn integer(text: &str) -> Option<String> {
     for (at, &digit) in digits.iter().enumerate() {
         let place = digits.len() - at - 1;
         // A zero is said once, and it carries the name of a group of four.
-        if digit != 0 || place % 4 == 0 {
+        if digit != 0 || place.is_multiple_of(4) {
             words.push(DIGITS[digit]);
             words.push_str(PLACES[place]);
         }
