@@ -146,8 +146,7 @@ impl FrontEnds {
     /// Phonemes of `text` in a language other than English.
     fn phonemes(&self, language: Language, text: &str) -> Result<String, Error> {
         match language {
-            // The reference writes brackets as angles, which no vocabulary has: they have no sound, and nobody needs a warning.
-            Language::Japanese => Ok(self.japanese()?.phonemes(text).replace(['«', '»'], "")),
+            Language::Japanese => Ok(self.japanese()?.phonemes(text)),
             Language::Mandarin => {
                 // Only where there is English to speak, the lexicons are needed.
                 let english = match text.contains(|c: char| c.is_ascii_alphabetic()) {

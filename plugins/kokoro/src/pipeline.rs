@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use regex::Regex;
 use syrinx_plugin_api::{Error, Flow, PcmSink, SpeechEvent, SpeechRequest, SpeechSettings};
+use unicode_properties::{GeneralCategoryGroup, UnicodeGeneralCategory};
 
 use crate::chunk::{
     PIECE_LIMIT, Plan, Token, balanced_split, phonemes_of, raw_phonemes_fit, split_at_sentences, tokens_of_phonemes,
@@ -147,13 +148,14 @@ struct Speech<'a, 's> {
 }
 
 impl Speech<'_, '_> {
-    /// Tells the caller, once, of symbols that the model has no sound for; they are left out.
+    /// Tells the caller, once, of symbols that the model has no sound for; they are left out. Punctuation has none anyway.
     fn warn_of_unknown_symbols(&mut self, tokens: &[Token]) {
         let vocabulary = self.model.vocabulary();
         let mut new: Vec<char> = tokens
             .iter()
             .flat_map(|token| token.phonemes.chars())
             .filter(|symbol| !symbol.is_whitespace() && !vocabulary.knows(*symbol))
+            .filter(|symbol| symbol.general_category_group() != GeneralCategoryGroup::Punctuation)
             .collect();
         new.retain(|symbol| self.unknown_symbols.insert(*symbol));
         if !new.is_empty() {
