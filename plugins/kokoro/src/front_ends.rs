@@ -95,6 +95,15 @@ impl FrontEnds {
         }
     }
 
+    /// Opens espeak-ng, if there is one.
+    ///
+    /// # Errors
+    ///
+    /// The library that the launch or the environment names can't be used.
+    pub fn open_espeak(&self) -> Result<(), Error> {
+        self.installed_espeak().map(drop)
+    }
+
     /// Loads what `language` needs if it isn't loaded yet.
     ///
     /// # Errors

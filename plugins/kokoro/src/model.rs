@@ -112,6 +112,9 @@ impl Kokoro {
         };
         let language = language.or_else(|| voices::language(&default_voice)).unwrap_or(Language::AmericanEnglish);
         let front_ends = FrontEnds::new(&request.assets, options.espeak_library.clone(), &vocabulary);
+        if options.espeak_library.is_some() {
+            front_ends.open_espeak().map_err(|error| Error::invalid_input("espeak_library", error.message))?;
+        }
         if let Err(error) = front_ends.prepare(language) {
             host.log(Level::Warn, &format!("no text in {language} can be spoken yet: {}", error.message));
         }

@@ -225,6 +225,9 @@ fn launches_that_cannot_work_say_why() {
     assert_eq!(option("lang_code", json!("xx")).unwrap().0, ErrorKind::InvalidInput);
     assert_eq!(option("default_voice", json!("nobody")).unwrap().0, ErrorKind::InvalidInput);
     assert_eq!(option("graph", json!("fp16")).unwrap().0, ErrorKind::InvalidInput);
+    let (kind, message) = option("espeak_library", json!("/nowhere/libespeak-ng.so")).unwrap();
+    assert_eq!(kind, ErrorKind::InvalidInput);
+    assert!(message.contains("/nowhere/libespeak-ng.so"), "{message}");
     assert_eq!(option("device", json!("cuda:0")).unwrap().0, ErrorKind::NotSupported);
     let (kind, message) = load(&|request| request.model_dir = PathBuf::from("/nowhere")).unwrap();
     assert_eq!(kind, ErrorKind::Internal);
