@@ -211,7 +211,7 @@ fn kokoro_brings_all_voices_and_shared_assets() {
     }
     assert!(kokoro.sources[0].file_names().contains(&"kokoro-v1.0.int8.onnx".to_owned()));
     let assets: Vec<&str> = kokoro.assets.iter().map(|asset| asset.name.as_str()).collect();
-    assert_eq!(assets, ["misaki", "spacy-en"]);
+    assert_eq!(assets, ["misaki", "spacy-en", "jieba", "pypinyin", "unidic-lite"]);
     assert_eq!(kokoro.runtimes, ["onnxruntime"]);
     assert_eq!(kokoro.quantizations()[..2], ["int8", "fp32"]);
     assert_eq!(catalogue.model("Kokoro-82M-v1.1-zh").unwrap().launch_options()["lang_code"], "z");
