@@ -171,7 +171,9 @@ fn small_packages_come_first_where_there_are_any() {
 fn packages_and_their_large_files_are_pinned() {
     for (name, source) in all_sources(&Catalogue::builtin()) {
         for item in &source.items {
-            let (Origin::Wheel(package) | Origin::Npm(package)) = &item.origin else { continue };
+            let (Origin::Wheel(package) | Origin::Sdist(package) | Origin::Npm(package)) = &item.origin else {
+                continue;
+            };
             assert!(package.size.is_some(), "{name}: size of {}", package.name);
             for rule in &item.files {
                 // Licences and the like are covered by the digest of the package alone.
@@ -209,7 +211,7 @@ fn kokoro_brings_all_voices_and_shared_assets() {
     }
     assert!(kokoro.sources[0].file_names().contains(&"kokoro-v1.0.int8.onnx".to_owned()));
     let assets: Vec<&str> = kokoro.assets.iter().map(|asset| asset.name.as_str()).collect();
-    assert_eq!(assets, ["misaki", "spacy-en"]);
+    assert_eq!(assets, ["misaki", "spacy-en", "jieba", "pypinyin", "unidic-lite"]);
     assert_eq!(kokoro.runtimes, ["onnxruntime"]);
     assert_eq!(kokoro.quantizations()[..2], ["int8", "fp32"]);
     assert_eq!(catalogue.model("Kokoro-82M-v1.1-zh").unwrap().launch_options()["lang_code"], "z");

@@ -205,6 +205,33 @@ fn files_are_taken_out_of_npm_tarballs() {
 }
 
 #[test]
+fn files_are_taken_out_of_source_distributions() {
+    let (mut home, _) = home();
+    let tarball = home.dir.path().join("words-1.0.tar.gz");
+    let mut tar = tar::Builder::new(GzEncoder::new(File::create(&tarball).unwrap(), Compression::fast()));
+    for (name, content) in [("words-1.0/setup.py", b"###"), ("words-1.0/words/a.dic", b"aaa")] {
+        let mut header = tar::Header::new_gnu();
+        header.set_size(3);
+        header.set_mode(0o644);
+        tar.append_data(&mut header, name, content.as_slice()).unwrap();
+    }
+    tar.into_inner().unwrap().finish().unwrap();
+    let digest = digest_of(&tarball);
+    // What pip is asked for: this file alone, and only with the digest that is pinned.
+    let text = format!(
+        "while [ \"$1\" != --dest ]; do shift; done\n\
+         grep -q '^words==1.0 --hash=sha256:{digest}$' \"$4\" && cp {} \"$2\"",
+        tarball.display()
+    );
+    home.config.python = Some(script(home.dir.path(), "python", &text));
+    let dir = fetch(&home, &item("sdist", "words", &digest, "files = [\"words/a.dic\"]")).unwrap();
+    assert_eq!(fs::read(dir.join("words/a.dic")).unwrap(), b"aaa");
+    assert!(!dir.join("setup.py").exists());
+    let error = fetch(&home, &item("sdist", "words", &"0".repeat(64), "files = [\"words/a.dic\"]")).unwrap_err();
+    assert!(error.to_string().contains("pip download words==1.0"), "{error}");
+}
+
+#[test]
 fn what_is_no_archive_is_refused() {
     let (mut home, _) = home();
     let junk = home.dir.path().join("junk-1.0.tgz");

@@ -8,11 +8,14 @@ use syrinx_registry::{FetchOptions, TerminalProgress};
 #[derive(Debug, Args)]
 pub(super) struct Pull {
     /// Catalogue names, see `syrinx models`
-    #[arg(value_name = "MODEL", required_unless_present = "runtime")]
+    #[arg(value_name = "MODEL", required_unless_present_any = ["runtime", "asset"])]
     models: Vec<String>,
     /// Native runtime to download, such as onnxruntime; may be repeated
     #[arg(long, value_name = "NAME")]
     runtime: Vec<String>,
+    /// Data set of the catalogue to download, such as one that no model asks for; may be repeated
+    #[arg(long, value_name = "NAME")]
+    asset: Vec<String>,
     /// Pick a quantization that the catalogue offers
     #[arg(long)]
     quantization: Option<String>,
@@ -39,6 +42,12 @@ impl Pull {
             let files = store.fetch(&entry, &options, &progress).map_err(|error| failed(&error))?;
             screen::line(format_args!("{} {}", entry.name, files.dir.display()));
             runtimes.extend(entry.runtimes.iter().cloned());
+        }
+        for name in &self.asset {
+            let asset = catalogue.asset(name).map_err(|error| failed(&error))?;
+            let path =
+                store.fetch_asset(&asset, &FetchOptions::default(), &progress).map_err(|error| failed(&error))?;
+            screen::line(format_args!("{name} {}", path.display()));
         }
         runtimes.sort();
         runtimes.dedup();

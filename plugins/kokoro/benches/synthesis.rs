@@ -155,7 +155,7 @@ fn main() {
     let Some(model) = model() else { return };
     if std::env::args().any(|argument| argument == "--phonemes") {
         for text in [SHORT, LONG] {
-            let tokens = model.english().tokens(Language::AmericanEnglish, text).unwrap_or_default();
+            let tokens = model.front_ends().tokens(Language::AmericanEnglish, text).unwrap_or_default();
             let _ = writeln!(std::io::stdout(), "{}", phonemes_of(&tokens));
         }
         return;

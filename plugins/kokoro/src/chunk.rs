@@ -72,7 +72,8 @@ pub fn tokens_of_phonemes(phonemes: &str) -> Vec<Token> {
             }
             _ => tokens.push(Token { text: character.into(), phonemes: character.into(), whitespace: String::new() }),
         }
-        word_open = !mark;
+        // The slash of v1.1-zh separates words and stays with the one before it.
+        word_open = !mark && character != '/';
     }
     tokens
 }
@@ -93,5 +94,7 @@ mod tests {
         assert_eq!(tokens[1], Token { text: ",".into(), phonemes: ",".into(), whitespace: " ".into() });
         assert_eq!(phonemes_of(&tokens_of_phonemes("  a \n b  ")), "a b");
         assert!(tokens_of_phonemes(" ").is_empty());
+        let words: Vec<String> = tokens_of_phonemes("我3/ㄅㄨ4.").into_iter().map(|token| token.phonemes).collect();
+        assert_eq!(words, ["我3/", "ㄅㄨ4", "."]);
     }
 }

@@ -1,14 +1,14 @@
 //! Kokoro text to speech for Syrinx, on ONNX Runtime and candle.
 //!
 //! The rooms, in the order that data flows: [`options`] and [`markup`] of a request, [`language`] and [`g2p`] (through
-//! [`english`]) for phonemes, [`chunk`] for pieces, [`vocab`] and [`voices`] for the network's inputs, [`network`] for the
+//! [`front_ends`]) for phonemes, [`chunk`] for pieces, [`vocab`] and [`voices`] for the network's inputs, [`network`] for the
 //! network ([`session`] and [`accelerate`] for ONNX graphs, [`torch`] for the official checkpoint, [`kernels`] for both), [`joint`] for one sound out of many, [`timestamps`] for captions. [`pipeline`] is the way through them,
 //! [`model`] what is loaded.
 
 pub mod accelerate;
 pub mod chunk;
 pub mod config;
-pub mod english;
+pub mod front_ends;
 pub mod g2p;
 pub mod joint;
 pub mod kernels;

@@ -7,7 +7,7 @@ use syrinx_plugin_api::{
 };
 use syrinx_plugin_common::onnx::{OnnxError, Runtime, find_library};
 
-use crate::english::English;
+use crate::front_ends::FrontEnds;
 use crate::language::Language;
 use crate::network::{Device, Network, NetworkError, Precision, dtype_of, find_network, is_checkpoint};
 use crate::options::{LaunchOptions, RequestParameters, schema_of};
@@ -47,7 +47,7 @@ pub struct Kokoro {
     network: Network,
     vocabulary: Vocabulary,
     voices: Voices,
-    english: English,
+    front_ends: FrontEnds,
     language: Language,
     default_voice: String,
     device: Device,
@@ -115,19 +115,18 @@ impl Kokoro {
             None => default_voice(&voices, language).to_owned(),
         };
         let language = language.or_else(|| voices::language(&default_voice)).unwrap_or(Language::AmericanEnglish);
-        let english = English::new(&request.assets);
-        if language.is_english() {
-            if english.is_available() {
-                english.front_end(language)?;
-            } else {
-                host.log(Level::Warn, "no English lexicons were given: only phonemes can be spoken");
-            }
+        let front_ends = FrontEnds::new(&request.assets, options.espeak_library.clone(), &vocabulary);
+        if options.espeak_library.is_some() {
+            front_ends.open_espeak().map_err(|error| Error::invalid_input("espeak_library", error.message))?;
+        }
+        if let Err(error) = front_ends.prepare(language) {
+            host.log(Level::Warn, &format!("no text in {language} can be spoken yet: {}", error.message));
         }
         Ok(Kokoro {
             network,
             vocabulary,
             voices,
-            english,
+            front_ends,
             language,
             default_voice,
             device,
@@ -154,10 +153,10 @@ impl Kokoro {
         &self.voices
     }
 
-    /// The English front end.
+    /// The front ends of all languages.
     #[must_use]
-    pub fn english(&self) -> &English {
-        &self.english
+    pub fn front_ends(&self) -> &FrontEnds {
+        &self.front_ends
     }
 
     /// Voice and language of a request. A voice's first letter tells the language; where it contradicts a `lang_code`, the

@@ -29,6 +29,10 @@ pub struct LaunchOptions {
     pub graph: Option<String>,
     /// What a torch checkpoint computes in: float32, on accelerators also float16 and bfloat16. Default float32.
     pub dtype: Option<String>,
+    /// The shared library of espeak-ng, which Spanish, French, Hindi, Italian and Portuguese texts need and English ones use
+    /// for unknown words. Default: what the environment names (ESPEAK_LIBRARY, PHONEMIZER_ESPEAK_LIBRARY), else what is
+    /// installed.
+    pub espeak_library: Option<PathBuf>,
     /// ONNX Runtime's shared library, or the directory it is in. Default: the environment variable ORT_DYLIB_PATH, else
     /// the one that the server provides.
     pub onnxruntime: Option<PathBuf>,

@@ -1,10 +1,13 @@
 //! The way from a request to sound: text → lines → tokens and phonemes → pieces → network → joints → sink.
 
+use std::collections::BTreeSet;
+
 use regex::Regex;
 use syrinx_plugin_api::{Error, Flow, PcmSink, SpeechEvent, SpeechRequest, SpeechSettings};
+use unicode_properties::{GeneralCategoryGroup, UnicodeGeneralCategory};
 
 use crate::chunk::{
-    Plan, Token, balanced_split, phonemes_of, raw_phonemes_fit, split_at_sentences, tokens_of_phonemes,
+    PIECE_LIMIT, Plan, Token, balanced_split, phonemes_of, raw_phonemes_fit, split_at_sentences, tokens_of_phonemes,
 };
 use crate::joint::{Boundary, JointState};
 use crate::language::Language;
@@ -30,15 +33,24 @@ type Step = std::ops::ControlFlow<()>;
 ///
 /// # Errors
 ///
-/// A parameter or voice that can't be used, a language without a front end here, a text with nothing to say in it, and
-/// what the network reports.
+/// A parameter or voice that can't be used, a front end whose data are missing, a text with nothing to say in it, and what
+/// the network reports.
 pub fn speak(model: &Kokoro, request: &SpeechRequest<'_>, sink: &mut PcmSink<'_>) -> Result<(), Error> {
     let parameters: RequestParameters = request.parameters()?;
     let (voice, language) = model.voice_and_language(&request.settings, &parameters, sink)?;
     let source = Source::new(model, &request.settings, &parameters, language)?;
     let speed = request.settings.speed;
-    let joint = JointState::new(speed);
-    let mut speech = Speech { model, voice, speed, seed: parameters.seed, sink, joint, pushed: 0, spoke: false };
+    let mut speech = Speech {
+        model,
+        voice,
+        speed,
+        seed: parameters.seed,
+        sink,
+        joint: JointState::new(speed),
+        pushed: 0,
+        spoke: false,
+        unknown_symbols: BTreeSet::new(),
+    };
     let mut plan = Plan::new(speed);
     let mut trailing_pause = None;
 
@@ -54,6 +66,7 @@ pub fn speak(model: &Kokoro, request: &SpeechRequest<'_>, sink: &mut PcmSink<'_>
             };
             for passage in split_at_sentences(text, FRONT_END_CHARACTERS) {
                 let tokens = source.tokens(&passage)?;
+                speech.warn_of_unknown_symbols(&tokens);
                 for piece in plan.cut(&tokens) {
                     trailing_pause = None;
                     if speech.say(&tokens[piece])?.is_break() {
@@ -91,14 +104,6 @@ impl<'r> Source<'r> {
             Some(Phonemes::Input(raw)) => (settings.text.as_str(), *raw),
             None => (settings.text.as_str(), false),
         };
-        if !raw && !language.is_english() {
-            return Err(Error::not_supported(format!(
-                "Kokoro turns American (a) and British (b) English text into speech here; for {language} ({}) send \
-                 phonemes instead of text (parameter `phonemes`)",
-                language.letter()
-            ))
-            .with_field("voice"));
-        }
         let source = Source { text: text.trim(), split, front_end: (!raw).then_some((model, language)) };
         if raw && let Some(line) = source.lines().find(|line| !raw_phonemes_fit(line)) {
             return Err(Error::invalid_input(
@@ -122,7 +127,7 @@ impl<'r> Source<'r> {
 
     fn tokens(&self, text: &str) -> Result<Vec<Token>, Error> {
         match self.front_end {
-            Some((model, language)) => model.english().tokens(language, text),
+            Some((model, language)) => model.front_ends().tokens(language, text),
             None => Ok(tokens_of_phonemes(text)),
         }
     }
@@ -141,17 +146,36 @@ struct Speech<'a, 's> {
     pushed: usize,
     /// Whether anything was said.
     spoke: bool,
+    /// Symbols that the caller was told about.
+    unknown_symbols: BTreeSet<char>,
 }
 
 impl Speech<'_, '_> {
+    /// Tells the caller, once, of symbols that the model has no sound for; they are left out. Punctuation has none anyway.
+    fn warn_of_unknown_symbols(&mut self, tokens: &[Token]) {
+        let vocabulary = self.model.vocabulary();
+        let mut new: Vec<char> = tokens
+            .iter()
+            .flat_map(|token| token.phonemes.chars())
+            .filter(|symbol| !symbol.is_whitespace() && !vocabulary.knows(*symbol))
+            .filter(|symbol| symbol.general_category_group() != GeneralCategoryGroup::Punctuation)
+            .collect();
+        new.retain(|symbol| self.unknown_symbols.insert(*symbol));
+        if !new.is_empty() {
+            let symbols: Vec<String> = new.iter().map(|symbol| format!("`{symbol}`")).collect();
+            let message = format!("the model has no sound for {}, which is left out", symbols.join(", "));
+            let _ = self.sink.note(SpeechEvent::Warning { message });
+        }
+    }
+
     /// Says one piece.
     fn say(&mut self, tokens: &[Token]) -> Result<Step, Error> {
         let phonemes = phonemes_of(tokens);
-        // A piece is longer than the network's context only when a single token is.
-        if phonemes.chars().count() <= MAX_PHONEMES {
+        // A piece is longer only when a single token is. It is cut up, so that the caller can stop a word without end too.
+        if phonemes.chars().count() <= PIECE_LIMIT {
             return self.say_phonemes(&phonemes, tokens);
         }
-        for batch in balanced_split(&phonemes, MAX_PHONEMES) {
+        for batch in balanced_split(&phonemes, PIECE_LIMIT) {
             if self.say_phonemes(&batch.phonemes, &[])?.is_break() {
                 return Ok(Step::Break(()));
             }
@@ -179,7 +203,7 @@ impl Speech<'_, '_> {
             // Where the network's first sample is, had it been pushed.
             let origin = (self.pushed + joined.silence) as f64 - joined.offset as f64;
             for (token, span) in tokens.iter().zip(join_timestamps(tokens, &durations)) {
-                let Some((start, end)) = span else { continue };
+                let Some((start, end)) = span.filter(|_| !token.text.is_empty()) else { continue };
                 let at = |seconds: f64| (seconds + origin / f64::from(SAMPLE_RATE)).max(0.0);
                 let mark = SpeechEvent::Mark { text: token.text.clone(), start: at(start), end: at(end) };
                 if self.sink.note(mark) == Flow::Stop {

@@ -222,13 +222,17 @@ fn voices_blends_and_aliases() {
 
 #[test]
 fn languages_follow_the_voice() {
-    // A Japanese voice, phonemes given: spoken. Text: refused with a way out.
+    // A Japanese voice: phonemes are spoken, and text.
     let phonemes = "konnʲiʨihˈa.";
     assert!(speak_with(phonemes, Some("jf_alpha"), 1.0, json!({"phonemes": true})).unwrap().seconds() > 0.5);
     assert!(speak_with("ignored", Some("jf_alpha"), 1.0, json!({"phonemes": phonemes})).unwrap().seconds() > 0.5);
-    let error = speak_with("こんにちは。", Some("jf_alpha"), 1.0, json!({})).err().unwrap();
-    assert_eq!(error.kind, ErrorKind::NotSupported);
-    assert!(error.message.contains("Japanese") && error.message.contains("phonemes"), "{}", error.message);
+    assert!(speak_with("こんにちは。", Some("jf_alpha"), 1.0, json!({})).unwrap().seconds() > 0.5);
+    let chinese = speak_with("今天天气很好。[pause:1s]我们去公园吧。", None, 1.0, json!({"lang_code": "zh"})).unwrap();
+    assert!(chinese.silences().iter().any(|pause| (0.95..1.2).contains(pause)), "{:?}", chinese.silences());
+    // Symbols without a sound are left out, and the caller hears of each once.
+    let unknown = speak_with("hˈI 中, hˈI 中国.", Some("af_heart"), 1.0, json!({"phonemes": true})).unwrap();
+    assert_eq!(unknown.warnings.len(), 1, "{:?}", unknown.warnings);
+    assert!(unknown.warnings[0].contains("`中`, `国`"), "{:?}", unknown.warnings);
     // The voice wins over lang_code, and says so.
     let ear = speak_with("Good morning.", Some("bf_emma"), 1.0, json!({"lang_code": "z"})).unwrap();
     assert_eq!(ear.warnings.len(), 1);
@@ -272,6 +276,9 @@ fn launches_that_cannot_work_say_why() {
     assert_eq!(option("lang_code", json!("xx")).unwrap().0, ErrorKind::InvalidInput);
     assert_eq!(option("default_voice", json!("nobody")).unwrap().0, ErrorKind::InvalidInput);
     assert_eq!(option("graph", json!("fp16")).unwrap().0, ErrorKind::InvalidInput);
+    let (kind, message) = option("espeak_library", json!("/nowhere/libespeak-ng.so")).unwrap();
+    assert_eq!(kind, ErrorKind::InvalidInput);
+    assert!(message.contains("/nowhere/libespeak-ng.so"), "{message}");
     assert_eq!(option("device", json!("cuda:0")).unwrap().0, ErrorKind::NotSupported);
     let (kind, message) = load(&|request| request.model_dir = PathBuf::from("/nowhere")).unwrap();
     assert_eq!(kind, ErrorKind::Internal);

@@ -130,13 +130,17 @@ impl Context<'_> {
             ("hf", &item.hf),
             ("modelscope", &item.modelscope),
             ("wheel", &item.wheel),
+            ("sdist", &item.sdist),
             ("npm", &item.npm),
             ("url", &item.url),
             ("path", &item.path),
         ];
         let mut given = kinds.iter().filter_map(|(kind, value)| value.as_ref().map(|value| (*kind, value)));
         let Some((kind, place)) = given.next() else {
-            self.complain(around.clone(), "an item needs one of `hf`, `modelscope`, `wheel`, `npm`, `url` or `path`");
+            self.complain(
+                around.clone(),
+                "an item needs one of `hf`, `modelscope`, `wheel`, `sdist`, `npm`, `url` or `path`",
+            );
             return None;
         };
         if let Some((second, other)) = given.next() {
@@ -148,6 +152,7 @@ impl Context<'_> {
             "hf" => Origin::Hf(self.hub(item, place, "main")),
             "modelscope" => Origin::Modelscope(self.hub(item, place, "master")),
             "wheel" => Origin::Wheel(self.package(item, place)?),
+            "sdist" => Origin::Sdist(self.package(item, place)?),
             "npm" => Origin::Npm(self.package(item, place)?),
             "url" => Origin::Url(self.url(place)),
             _ => Origin::Path(self.directory(place)),
@@ -165,7 +170,7 @@ impl Context<'_> {
 
     fn no_foreign_keys(&mut self, item: &document::Item, kind: &str) {
         let hub = matches!(kind, "hf" | "modelscope");
-        let package = matches!(kind, "wheel" | "npm");
+        let package = matches!(kind, "wheel" | "sdist" | "npm");
         let spans = [
             ("revision", item.revision.as_ref().map(Spanned::span), hub),
             ("version", item.version.as_ref().map(Spanned::span), package),
@@ -291,8 +296,12 @@ impl Context<'_> {
     fn files(&mut self, item: &document::Item, kind: &str, place: &Spanned<String>, sets: &FileSets) -> Vec<FileRule> {
         let under = match (&item.under, kind) {
             (Some(under), _) => format!("{}/", self.relative(under)),
-            // npm packs everything into this folder.
+            // What npm and Python's build tools pack everything into.
             (None, "npm") => "package/".to_owned(),
+            (None, "sdist") => {
+                let version = item.version.as_ref().map(|version| version.get_ref().as_str()).unwrap_or_default();
+                format!("{}-{version}/", place.get_ref())
+            }
             (None, _) => String::new(),
         };
         let patterns_work = matches!(kind, "hf" | "modelscope" | "path");

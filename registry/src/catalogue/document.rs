@@ -122,13 +122,14 @@ pub(super) struct Source {
     pub(super) join: Vec<Join>,
 }
 
-/// One key of `hf`, `modelscope`, `wheel`, `npm`, `url`, `path` says what it is. A flat table keeps errors on their line.
+/// One key of `hf`, `modelscope`, `wheel`, `sdist`, `npm`, `url`, `path` says what it is. A flat table keeps errors on their line.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Item {
     pub(super) hf: Option<Spanned<String>>,
     pub(super) modelscope: Option<Spanned<String>>,
     pub(super) wheel: Option<Spanned<String>>,
+    pub(super) sdist: Option<Spanned<String>>,
     pub(super) npm: Option<Spanned<String>>,
     pub(super) url: Option<Spanned<String>>,
     pub(super) path: Option<Spanned<String>>,

@@ -210,6 +210,8 @@ pub enum Origin {
     Modelscope(HubId),
     /// A Python wheel, fetched by pip.
     Wheel(Package),
+    /// A Python source distribution, fetched by pip.
+    Sdist(Package),
     /// An npm tarball, fetched by npm.
     Npm(Package),
     /// One file on a web server.
@@ -219,12 +221,13 @@ pub enum Origin {
 }
 
 impl Origin {
-    /// The key of this kind in the catalogue: `hf`, `modelscope`, `wheel`, `npm`, `url` or `path`.
+    /// The key of this kind in the catalogue: `hf`, `modelscope`, `wheel`, `sdist`, `npm`, `url` or `path`.
     pub fn kind(&self) -> &'static str {
         match self {
             Self::Hf(_) => "hf",
             Self::Modelscope(_) => "modelscope",
             Self::Wheel(_) => "wheel",
+            Self::Sdist(_) => "sdist",
             Self::Npm(_) => "npm",
             Self::Url(_) => "url",
             Self::Path(_) => "path",
@@ -237,7 +240,9 @@ impl fmt::Display for Origin {
         match self {
             Self::Hf(hub) => write!(f, "Hugging Face {}@{}", hub.id, hub.revision),
             Self::Modelscope(hub) => write!(f, "ModelScope {}@{}", hub.id, hub.revision),
-            Self::Wheel(package) => write!(f, "pip package {}=={}", package.name, package.version),
+            Self::Wheel(package) | Self::Sdist(package) => {
+                write!(f, "pip package {}=={}", package.name, package.version)
+            }
             Self::Npm(package) => write!(f, "npm package {}@{}", package.name, package.version),
             Self::Url(url) => f.write_str(crate::fetch::url::without_secrets(url)),
             Self::Path(path) => write!(f, "directory {}", path.display()),
@@ -351,7 +356,7 @@ impl Source {
     pub fn revision(&self) -> Option<String> {
         match &self.items.first()?.origin {
             Origin::Hf(hub) | Origin::Modelscope(hub) => Some(hub.revision.clone()),
-            Origin::Wheel(package) | Origin::Npm(package) => Some(package.version.clone()),
+            Origin::Wheel(package) | Origin::Sdist(package) | Origin::Npm(package) => Some(package.version.clone()),
             Origin::Url(_) | Origin::Path(_) => None,
         }
     }

@@ -1,4 +1,4 @@
-//! Takes named files out of wheels (zip) and npm tarballs (tar.gz). Nothing else of an archive touches the disk.
+//! Takes named files out of wheels (zip), source distributions and npm tarballs (tar.gz). Nothing else of an archive touches the disk.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -33,7 +33,7 @@ pub(super) fn unzip(
     Ok(())
 }
 
-/// Takes the files out of an npm tarball, in the order they come.
+/// Takes the files out of a gzipped tarball, in the order they come.
 pub(super) fn untar(
     context: &mut Context<'_>,
     archive: &Path,

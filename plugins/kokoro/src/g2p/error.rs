@@ -1,8 +1,8 @@
-//! What can go wrong while the English front end loads; converting text can't fail.
+//! What can go wrong while a front end loads or, where espeak-ng is asked, converts.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-/// Why the English front end could not be loaded.
+/// Why a front end could not be loaded or used.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum G2pError {
@@ -28,7 +28,7 @@ pub enum G2pError {
         /// What was found instead.
         reason: String,
     },
-    /// A speech program or library for unknown words could not be used.
+    /// A speech program or library could not be used.
     #[error("can't use espeak-ng from {path}: {reason}", path = path.display())]
     Espeak {
         /// The library or program.
@@ -36,15 +36,30 @@ pub enum G2pError {
         /// What went wrong.
         reason: String,
     },
+    /// espeak-ng is there but says nothing.
+    #[error("{espeak} has no pronunciation of {text:?} in the language `{language}`")]
+    Unspoken {
+        /// Library or program.
+        espeak: String,
+        /// espeak-ng's code of the language.
+        language: &'static str,
+        /// What it was asked for.
+        text: String,
+    },
 }
 
 impl G2pError {
-    pub(crate) fn format(path: &std::path::Path, reason: impl Into<String>) -> Self {
+    pub(crate) fn format(path: &Path, reason: impl Into<String>) -> Self {
         Self::Format { path: path.to_owned(), reason: reason.into() }
     }
 }
 
 /// Reads a whole file; the error names it.
-pub(crate) fn read(path: &std::path::Path) -> Result<Vec<u8>, G2pError> {
+pub(crate) fn read(path: &Path) -> Result<Vec<u8>, G2pError> {
     std::fs::read(path).map_err(|source| G2pError::Read { path: path.to_owned(), source })
+}
+
+/// Reads a whole text file; the error names it.
+pub(crate) fn read_text(path: &Path) -> Result<String, G2pError> {
+    String::from_utf8(read(path)?).map_err(|error| G2pError::format(path, error.to_string()))
 }

@@ -1,7 +1,7 @@
-//! Cases of the English front end: text to phonemes, tokens and tags, number words.
+//! Text to phonemes in every language, tokens and tags, number words.
 //!
-//! The kit judges text to phonemes by the share of equal sentences. With an espeak-ng installed (a library or the program; `SYRINX_ESPEAK_LIBRARY`
-//! names one) all fields are compared; without one, those that don't depend on it.
+//! The kit judges text to phonemes by the share of sentences that are equal in every field that the file has. The data come from the store; so does
+//! espeak-ng, in the version that made the goldens, where there is a build of it for the machine (else the installed one is asked).
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -9,60 +9,145 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use serde_json::{Map, Value, json};
 use syrinx_plugin_common::kits::{Case, Got};
-use syrinx_plugin_kokoro::g2p::fallback::{Fallback, WithEspeak, installed_espeak};
-use syrinx_plugin_kokoro::g2p::markup::{self, Annotation};
-use syrinx_plugin_kokoro::g2p::{EnglishG2p, TaggedToken, Variant, number_words};
+use syrinx_plugin_kokoro::g2p::english::fallback::{Fallback, WithEspeak};
+use syrinx_plugin_kokoro::g2p::english::markup::{self, Annotation};
+use syrinx_plugin_kokoro::g2p::english::{EnglishG2p, TaggedToken, Variant, number_words};
+use syrinx_plugin_kokoro::g2p::espeak::{self, EspeakLibrary, Phonemizer};
+use syrinx_plugin_kokoro::g2p::japanese::Japanese;
+use syrinx_plugin_kokoro::g2p::mandarin::{Mandarin, MandarinV1_1, normalize};
+use syrinx_plugin_kokoro::language::Language;
 use syrinx_registry::{Catalogue, FetchOptions, Silent, Store};
 
-/// Catalogue entry whose assets are the lexicons and the tagger.
-const MODEL: &str = "Kokoro-82M";
+/// Shares of sentences that have to be equal in every field.
+const ENGLISH_SHARE: f64 = 0.97;
+const MANDARIN_SHARE: f64 = 0.98;
+const JAPANESE_SHARE: f64 = 0.95;
+const ESPEAK_SHARE: f64 = 0.98;
 
-/// Share of sentences that have to be equal in every field.
-const NEEDED_SHARE: f64 = 0.97;
+/// Lines that differ are printed up to this many.
+const PRINTED_LINES: usize = 10;
 
 /// What the kit writes for a word without phonemes.
 const UNKNOWN: &str = "❓";
 
 type Object = Map<String, Value>;
 
-pub(crate) fn g2p(case: &Case) -> Result<Got, String> {
-    let language: String = case.param("lang")?;
+/// Converts every line, and passes when enough of them are right. The kit asks for a share, so the runner doesn't compare the lines one by one
+/// (`remarks` in the op table).
+fn judge(
+    case: &Case,
+    needed: f64,
+    mut convert: impl FnMut(&str, &Object) -> Result<Object, String>,
+) -> Result<Got, String> {
     let lines: Vec<Object> = case.param("lines")?;
-    let wanted: Vec<Object> =
-        serde_json::from_value(case.expect["lines"].clone()).map_err(|error| error.to_string())?;
-    let results: Vec<Object> = match language.as_str() {
-        "en_us" => phonemes(&lines, Variant::American)?,
-        "en_gb" => phonemes(&lines, Variant::British)?,
-        "en_tags" => tags(&lines)?,
-        other => return Err(format!("the plugin has no front end for {other}")),
-    };
-    judge(&language, &results, &wanted)
-}
-
-/// Passes when enough lines are right. The kit asks for a share, so the runner doesn't compare the lines one by one (`remarks` in
-/// the op table); the lines that differ are printed.
-fn judge(language: &str, results: &[Object], wanted: &[Object]) -> Result<Got, String> {
-    let is_equal =
-        |got: &Object, want: &Object| got.iter().all(|(key, value)| want.get(key).unwrap_or(&Value::Null) == value);
-    let wrong: Vec<(&Object, &Object)> =
-        results.iter().zip(wanted).filter(|(got, want)| !is_equal(got, want)).collect();
-    let equal = wanted.len() - wrong.len();
-    let share = equal as f64 / wanted.len().max(1) as f64;
-    println!("{language}: {equal} of {} lines equal ({:.2} %)", wanted.len(), 100.0 * share);
-    for (got, want) in wrong {
-        println!("  got    {}\n  wanted {}", Value::from(got.clone()), Value::from(want.clone()));
+    let mut equal = 0;
+    let mut wrong_fields: BTreeMap<String, usize> = BTreeMap::new();
+    for line in &lines {
+        let got = convert(text(line)?, line)?;
+        // Lines don't carry fields that say nothing, such as words for the fallback where there are none.
+        let wrong: Vec<(&String, &Value)> =
+            got.iter().filter(|(key, value)| line.get(*key).is_some_and(|wanted| wanted != *value)).collect();
+        if wrong.is_empty() {
+            equal += 1;
+        } else if wrong_fields.values().sum::<usize>() < PRINTED_LINES {
+            println!("  {}", text(line)?);
+            for (key, value) in &wrong {
+                println!("    {key}: got    {value}");
+                println!("    {key}: wanted {}", line[*key]);
+            }
+        }
+        for (key, _) in wrong {
+            *wrong_fields.entry(key.clone()).or_default() += 1;
+        }
     }
-    if results.len() == wanted.len() && share >= NEEDED_SHARE {
+    let share = equal as f64 / lines.len().max(1) as f64;
+    let of = lines.len();
+    println!("{}: {equal} of {of} lines equal ({:.2} %), differing fields {wrong_fields:?}", case.op, 100.0 * share);
+    if share >= needed {
         return Ok(Got::new());
     }
-    Err(format!("{:.2} % of the lines are equal, {:.0} % are needed", 100.0 * share, 100.0 * NEEDED_SHARE))
+    Err(format!("{:.2} % of the lines are equal, {:.0} % are needed", 100.0 * share, 100.0 * needed))
 }
 
-fn phonemes(lines: &[Object], variant: Variant) -> Result<Vec<Object>, String> {
+/// An object of these fields.
+fn fields<const N: usize>(fields: [(&str, Value); N]) -> Object {
+    fields.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()
+}
+
+fn language_of(case: &Case) -> Result<String, String> {
+    case.param("lang")
+}
+
+pub(crate) fn mandarin(case: &Case) -> Result<Got, String> {
+    let (jieba, pypinyin) = (asset("jieba")?, asset("pypinyin")?);
+    let v1_0 = Mandarin::load(&jieba, &pypinyin).map_err(|error| error.to_string())?;
+    let v1_1 = MandarinV1_1::load(&jieba, &pypinyin, &asset("pypinyin-phrases")?)
+        .map_err(|error| error.to_string())?
+        .with_unknown_mark(UNKNOWN);
+    let fallback = espeak_ng()?.map(|espeak| Box::new(WithEspeak::new(espeak)) as Box<dyn Fallback>);
+    let english = front_end(Variant::American, fallback)?;
+    let speak_english = |text: &str| english.convert(text).phonemes;
+    judge(case, MANDARIN_SHARE, |text, line| {
+        let normalized = normalize(text);
+        let mut result = fields([
+            ("normalized", json!(normalized)),
+            ("jieba", json!(v1_0.words(&normalized))),
+            ("phonemes_v10", json!(v1_0.phonemes(text, None))),
+            ("phonemes_v11", json!(v1_1.phonemes(text, Some(&speak_english)))),
+        ]);
+        // The kit has the tokens of the text's parts; only where there is one part can they be compared.
+        if !normalized.contains(|c: char| c.is_ascii_alphabetic()) && line.contains_key("tokens_v11") {
+            let tokens = v1_1.tokens(&normalized);
+            let rows = tokens.iter().map(|token| json!([token.text, token.tag, token.separator, token.phonemes]));
+            result.insert("tokens_v11".to_owned(), rows.collect());
+        }
+        Ok(result)
+    })
+}
+
+pub(crate) fn japanese(case: &Case) -> Result<Got, String> {
+    let japanese = Japanese::load(&asset("unidic-lite")?, &asset("misaki")?).map_err(|error| error.to_string())?;
+    judge(case, JAPANESE_SHARE, |text, _| {
+        let words = japanese.analyzer().words(text);
+        // Part of speech, pronunciation, kana.
+        let rows = words.iter().map(|word| json!([word.surface, word.feature(0), word.feature(9), word.feature(17)]));
+        Ok(fields([("mecab", rows.collect()), ("phonemes", json!(japanese.phonemes(text)))]))
+    })
+}
+
+pub(crate) fn through_espeak(case: &Case) -> Result<Got, String> {
+    let language = language_of(case)?;
+    let language: Language = match language.as_str() {
+        "fr" => Language::French,
+        "pt_br" => Language::BrazilianPortuguese,
+        other => other.parse().map_err(|error: syrinx_plugin_kokoro::language::UnknownLanguage| error.to_string())?,
+    };
+    let code = espeak::code(language).ok_or_else(|| format!("{language} is not spoken through espeak-ng"))?;
+    let espeak = espeak_ng()?.ok_or("there is no espeak-ng for this machine")?;
+    println!("{language}: {}", espeak.name());
+    judge(case, ESPEAK_SHARE, |text, _| {
+        let phonemes = espeak::phonemes(espeak.as_ref(), code, text).map_err(|error| error.to_string())?;
+        Ok(fields([("phonemes", json!(phonemes))]))
+    })
+}
+
+/// The espeak-ng of the store, else the one of this machine.
+fn espeak_ng() -> Result<Option<Arc<dyn Phonemizer>>, String> {
+    let library = asset("espeak-ng").map(|dir| dir.join("libespeak-ng.so.1"));
+    match library.map(|library| EspeakLibrary::open(&library, None)) {
+        Ok(Ok(library)) => Ok(Some(Arc::new(library))),
+        _ => espeak::installed(None).map_err(|error| error.to_string()),
+    }
+}
+
+pub(crate) fn english(case: &Case) -> Result<Got, String> {
+    let variant = match language_of(case)?.as_str() {
+        "en_gb" => Variant::British,
+        _ => Variant::American,
+    };
     let alone = front_end(variant, None)?;
     let asked = Asked::default();
-    let espeak = installed_espeak().map_err(|error| error.to_string())?;
-    let helped = match espeak {
+    let helped = match espeak_ng()? {
         Some(espeak) => {
             println!("{variant:?} words in no dictionary: {}", espeak.name());
             Some(front_end(variant, Some(Box::new(Recorder { inner: WithEspeak::new(espeak), asked: asked.clone() })))?)
@@ -72,72 +157,56 @@ fn phonemes(lines: &[Object], variant: Variant) -> Result<Vec<Object>, String> {
             None
         }
     };
-    lines
-        .iter()
-        .map(|line| {
-            let text = text(line)?;
-            let mut result = Object::new();
+    judge(case, ENGLISH_SHARE, |text, line| {
+        let mut result = Object::new();
+        // Lines whose words are all in the dictionaries don't carry the field.
+        let is_known = !line.contains_key("phonemes_no_fallback");
+        if !is_known {
             result.insert("phonemes_no_fallback".to_owned(), json!(alone.convert(text).phonemes));
-            // Lines whose words are all in the dictionaries don't carry the field.
-            if !line.contains_key("phonemes_no_fallback") {
-                result.clear();
+        }
+        let Some(helped) = &helped else {
+            if is_known {
+                result.insert("phonemes".to_owned(), json!(alone.convert(text).phonemes));
             }
-            let Some(helped) = &helped else {
-                if result.is_empty() {
-                    result.insert("phonemes".to_owned(), json!(alone.convert(text).phonemes));
-                }
-                return Ok(result);
-            };
-            asked.take();
-            let converted = helped.convert(text);
-            result.insert("phonemes".to_owned(), json!(converted.phonemes));
-            if line.contains_key("tokens") {
-                let tokens = converted.tokens.iter();
-                let rows = tokens.map(|t| json!([t.text, t.tag, if t.space_after { " " } else { "" }, t.phonemes]));
-                result.insert("tokens".to_owned(), rows.collect());
-            }
-            let words = asked.take();
-            if !words.is_empty() || line.contains_key("fallback") {
-                result.insert("fallback".to_owned(), json!(words));
-            }
-            Ok(result)
-        })
-        .collect()
+            return Ok(result);
+        };
+        asked.take();
+        let converted = helped.convert(text);
+        result.insert("phonemes".to_owned(), json!(converted.phonemes));
+        let tokens = converted.tokens.iter();
+        let rows = tokens.map(|t| json!([t.text, t.tag, if t.space_after { " " } else { "" }, t.phonemes]));
+        result.insert("tokens".to_owned(), rows.collect());
+        result.insert("fallback".to_owned(), json!(asked.take()));
+        Ok(result)
+    })
 }
 
-fn tags(lines: &[Object]) -> Result<Vec<Object>, String> {
+pub(crate) fn english_tags(case: &Case) -> Result<Got, String> {
     let front_end = front_end(Variant::American, None)?;
-    lines
-        .iter()
-        .map(|line| {
-            let marked = markup::parse(text(line)?);
-            let features: BTreeMap<String, Value> = marked
-                .annotations()
-                .iter()
-                .map(|(piece, annotation)| {
-                    let value = match annotation {
-                        Annotation::Phonemes(phonemes) => json!(format!("/{phonemes}")),
-                        Annotation::Stress(shift) if shift.fract() == 0.0 => json!(*shift as i64),
-                        Annotation::Stress(shift) => json!(shift),
-                        Annotation::NumberFlags(flags) => json!(format!("#{flags}")),
-                    };
-                    (piece.to_string(), value)
-                })
-                .collect();
-            let tagged = front_end.tag(&marked.text).tokens;
-            let result = json!({
-                "clean": marked.text,
-                "features": features,
-                "tokens": tagged.iter().map(|t| &t.text).collect::<Vec<_>>(),
-                "ws": tagged.iter().map(|t| if t.space_after { '1' } else { '0' }).collect::<String>(),
-                "tags": tagged.iter().map(|t| &t.tag).collect::<Vec<_>>(),
-            });
-            match result {
-                Value::Object(result) => Ok(result),
-                _ => Err("not an object".to_owned()),
-            }
-        })
-        .collect()
+    judge(case, ENGLISH_SHARE, |text, _| {
+        let marked = markup::parse(text);
+        let features: BTreeMap<String, Value> = marked
+            .annotations()
+            .iter()
+            .map(|(piece, annotation)| {
+                let value = match annotation {
+                    Annotation::Phonemes(phonemes) => json!(format!("/{phonemes}")),
+                    Annotation::Stress(shift) if shift.fract() == 0.0 => json!(*shift as i64),
+                    Annotation::Stress(shift) => json!(shift),
+                    Annotation::NumberFlags(flags) => json!(format!("#{flags}")),
+                };
+                (piece.to_string(), value)
+            })
+            .collect();
+        let tagged = front_end.tag(&marked.text).tokens;
+        Ok(fields([
+            ("clean", json!(marked.text)),
+            ("features", json!(features)),
+            ("tokens", tagged.iter().map(|t| json!(t.text)).collect()),
+            ("ws", json!(tagged.iter().map(|t| if t.space_after { '1' } else { '0' }).collect::<String>())),
+            ("tags", tagged.iter().map(|t| json!(t.tag)).collect()),
+        ]))
+    })
 }
 
 pub(crate) fn en_tagger(case: &Case) -> Result<Got, String> {
@@ -185,11 +254,10 @@ pub(crate) fn assets() -> Result<BTreeMap<String, PathBuf>, String> {
 
 /// Directory of a data set, from the store, fetched if need be.
 fn asset(name: &str) -> Result<PathBuf, String> {
-    let entry = Catalogue::builtin().model(MODEL).map_err(|error| error.to_string())?;
-    let asset =
-        entry.assets.iter().find(|asset| asset.name == name).ok_or_else(|| format!("{MODEL} has no asset {name}"))?;
+    let catalogue = Catalogue::builtin();
+    let entry = catalogue.asset(name).map_err(|error| error.to_string())?;
     let store = Store::default_location().map_err(|error| error.to_string())?;
-    store.fetch_asset(asset, &FetchOptions::default(), &Silent).map_err(|error| error.to_string())
+    store.fetch_asset(&entry, &FetchOptions::default(), &Silent).map_err(|error| error.to_string())
 }
 
 /// Words that a fallback was asked for, with its answers.

@@ -1,23 +1,17 @@
 //! Pronouncing words that no dictionary has.
 //!
-//! The reference asks espeak-ng. That program is under the GPL, so it is neither linked nor shipped: if the user has it installed it is asked
-//! through its shared library or as a process, otherwise [`LetterRules`] reads the spelling.
+//! The reference asks espeak-ng. If the user has it installed it is asked (see [`crate::g2p::espeak`]), otherwise [`LetterRules`] reads the
+//! spelling.
 
-mod espeak;
 mod letters;
 mod names;
-mod phonemizer;
 mod spelling;
 
-use std::path::Path;
+use std::sync::Arc;
 
-pub use self::{
-    espeak::{EspeakLibrary, EspeakProgram},
-    phonemizer::{Phonemizer, phonemize},
-    spelling::LetterRules,
-};
-
-use super::{G2pError, Variant};
+pub use self::spelling::LetterRules;
+use super::Variant;
+use crate::g2p::espeak::{Flags, Phonemizer, phonemize};
 
 /// Pronounces words that are in no dictionary.
 pub trait Fallback: Send + Sync {
@@ -35,46 +29,23 @@ pub trait Fallback: Send + Sync {
     }
 }
 
-/// Environment variables that name the library of espeak-ng and its data; the second pair is what `phonemizer` reads.
-const LIBRARY_VARIABLES: [&str; 2] = ["SYRINX_ESPEAK_LIBRARY", "PHONEMIZER_ESPEAK_LIBRARY"];
-const DATA_VARIABLES: [&str; 2] = ["SYRINX_ESPEAK_DATA", "PHONEMIZER_ESPEAK_DATA_PATH"];
-
-/// Names under which systems install the library.
-const LIBRARY_NAMES: [&str; 4] = ["libespeak-ng.so.1", "libespeak-ng.so", "libespeak-ng.dylib", "libespeak-ng.dll"];
-
-/// espeak-ng as it is installed: the library that the environment names (an error if that can't be used), a system library, or the program.
-/// `None` if there is none.
-pub fn installed_espeak() -> Result<Option<Box<dyn Phonemizer>>, G2pError> {
-    let variable = |names: [&str; 2]| names.iter().find_map(std::env::var_os).filter(|value| !value.is_empty());
-    let data = variable(DATA_VARIABLES);
-    let data = data.as_deref().map(Path::new);
-    if let Some(library) = variable(LIBRARY_VARIABLES) {
-        return Ok(Some(Box::new(EspeakLibrary::open(Path::new(&library), data)?)));
-    }
-    for name in LIBRARY_NAMES {
-        if let Ok(library) = EspeakLibrary::open(Path::new(name), data) {
-            return Ok(Some(Box::new(library)));
-        }
-    }
-    Ok(EspeakProgram::find().map(|program| Box::new(program) as Box<dyn Phonemizer>))
-}
-
-/// The best fallback there is: an installed espeak-ng, with the spelling rules behind it for what it says nothing about; else the rules alone.
-pub fn best_available() -> Result<Box<dyn Fallback>, G2pError> {
-    Ok(match installed_espeak()? {
+/// The best fallback there is: espeak-ng, where one is given, with the spelling rules behind it for what it says nothing about; else the rules
+/// alone.
+pub fn best_of(espeak: Option<Arc<dyn Phonemizer>>) -> Box<dyn Fallback> {
+    match espeak {
         Some(espeak) => Box::new(WithEspeak { espeak }),
         None => Box::new(LetterRules),
-    })
+    }
 }
 
 /// espeak-ng's pronunciation in Kokoro's alphabet.
 pub struct WithEspeak {
-    espeak: Box<dyn Phonemizer>,
+    espeak: Arc<dyn Phonemizer>,
 }
 
 impl WithEspeak {
     /// Wraps an espeak-ng.
-    pub fn new(espeak: Box<dyn Phonemizer>) -> Self {
+    pub fn new(espeak: Arc<dyn Phonemizer>) -> Self {
         Self { espeak }
     }
 }
@@ -91,7 +62,7 @@ impl Fallback for WithEspeak {
             Variant::American => "en-us",
             Variant::British => "en-gb",
         };
-        match phonemize(self.espeak.as_ref(), language, text) {
+        match phonemize(self.espeak.as_ref(), language, text, Flags::Keep) {
             Some(ipa) => Some(from_espeak(ipa.trim(), variant)),
             None => LetterRules.phonemes(text, variant),
         }

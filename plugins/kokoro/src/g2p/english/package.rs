@@ -7,9 +7,9 @@ use std::{
 
 use rmpv::ValueRef;
 
+use crate::g2p::{G2pError, error::read};
+
 use super::{
-    G2pError,
-    error::read,
     murmur::string_hash,
     tagger::{HashEmbedding, Linear, MaxoutLayer, TaggerWeights},
 };

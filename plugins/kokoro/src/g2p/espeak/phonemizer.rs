@@ -5,7 +5,7 @@
 
 use std::ops::Range;
 
-use super::super::unicode::is_space;
+use crate::g2p::unicode::is_space;
 
 /// A speech program that turns text into IPA.
 pub trait Phonemizer: Send + Sync {
@@ -42,9 +42,18 @@ fn mark_runs(text: &str) -> Vec<Range<usize>> {
     runs
 }
 
+/// What becomes of the marks that espeak-ng puts around words of another language: `(en)…(es)`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Flags {
+    /// They stay.
+    Keep,
+    /// They go, the words stay.
+    Remove,
+}
+
 /// IPA of `text` with its punctuation; each spoken part is followed by a space unless a mark follows. `None` when there is nothing to say or
 /// the program fails.
-pub fn phonemize(phonemizer: &dyn Phonemizer, language: &str, text: &str) -> Option<String> {
+pub fn phonemize(phonemizer: &dyn Phonemizer, language: &str, text: &str, flags: Flags) -> Option<String> {
     if text.is_empty() {
         return None;
     }
@@ -55,9 +64,12 @@ pub fn phonemize(phonemizer: &dyn Phonemizer, language: &str, text: &str) -> Opt
     for run in runs.into_iter().chain(std::iter::once(end)) {
         let part = &text[at..run.start];
         if !part.is_empty() {
-            let spoken = words(&phonemizer.speak(language, part)?);
-            out.push_str(&spoken);
-            out.push(' ');
+            let spoken = words(&phonemizer.speak(language, part)?, flags);
+            // A part that says nothing has no space behind it either, so the next mark takes the one before it.
+            if !spoken.is_empty() {
+                out.push_str(&spoken);
+                out.push(' ');
+            }
         }
         if !run.is_empty() {
             if out.ends_with(' ') {
@@ -71,10 +83,28 @@ pub fn phonemize(phonemizer: &dyn Phonemizer, language: &str, text: &str) -> Opt
 }
 
 /// The output of one call on one line, tidied.
-fn words(spoken: &str) -> String {
-    let line = spoken.trim().replace('\n', " ").replace("  ", " ");
+fn words(spoken: &str, flags: Flags) -> String {
+    let mut line = spoken.trim().replace('\n', " ").replace("  ", " ");
+    if flags == Flags::Remove {
+        line = without_flags(&line);
+    }
     let words: Vec<&str> = line.split(' ').map(str::trim).collect();
     words.join(" ")
+}
+
+/// Takes out everything in brackets. The text's own brackets are marks, so these are espeak-ng's.
+fn without_flags(line: &str) -> String {
+    let mut kept = String::with_capacity(line.len());
+    let mut rest = line;
+    while let Some(open) = rest.find('(') {
+        // Something is between the brackets, else they aren't a flag.
+        let inside = &rest[open + 1..];
+        let first = inside.chars().next().map_or(0, char::len_utf8);
+        let Some(close) = inside[first..].find(')') else { break };
+        kept.push_str(&rest[..open]);
+        rest = &inside[first + close + 1..];
+    }
+    kept + rest
 }
 
 #[cfg(test)]
@@ -85,7 +115,8 @@ mod tests {
 
     impl Phonemizer for Shout {
         fn speak(&self, _language: &str, text: &str) -> Option<String> {
-            Some(format!(" {}\n", text.to_uppercase()))
+            // Like espeak-ng, it has nothing to say about an apostrophe.
+            Some(format!(" {}\n", text.replace('\'', "").to_uppercase()))
         }
 
         fn name(&self) -> &str {
@@ -95,12 +126,20 @@ mod tests {
 
     #[test]
     fn keeps_punctuation() {
-        let say = |text: &str| phonemize(&Shout, "en-us", text);
+        let say = |text: &str| phonemize(&Shout, "en-us", text, Flags::Keep);
         assert_eq!(say("9:30").as_deref(), Some("9:30 "));
         assert_eq!(say("st.").as_deref(), Some("ST."));
         assert_eq!(say("¿a, b? c").as_deref(), Some("¿A, B? C "));
         assert_eq!(say("[]").as_deref(), Some("[]"));
         assert_eq!(say("a b").as_deref(), Some("A B "));
+        assert_eq!(say("a ” '» b").as_deref(), Some("A ”» B "));
         assert_eq!(say(""), None);
+    }
+
+    #[test]
+    fn language_flags_go() {
+        assert_eq!(without_flags("el (en)wˈiːkɛnd(es) fue"), "el wˈiːkɛnd fue");
+        assert_eq!(without_flags("a () b (c"), "a () b (c");
+        assert_eq!(without_flags("(en)x"), "x");
     }
 }

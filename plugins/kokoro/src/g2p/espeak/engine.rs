@@ -12,7 +12,8 @@ use std::{
 
 use libloading::Library;
 
-use super::{super::G2pError, phonemizer::Phonemizer};
+use super::phonemizer::Phonemizer;
+use crate::g2p::G2pError;
 
 /// `espeak_VOICE` of `espeak-ng/speak_lib.h`.
 #[repr(C)]

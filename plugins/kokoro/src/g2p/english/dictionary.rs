@@ -9,7 +9,7 @@ use serde::{
     de::{DeserializeSeed, MapAccess, Visitor},
 };
 
-use super::{G2pError, error::read};
+use crate::g2p::{G2pError, error::read_text};
 
 /// A pronunciation, or several that depend on the part of speech.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,7 +67,7 @@ pub(crate) struct Dictionary {
 impl Dictionary {
     /// Reads a JSON object from words to strings or to objects from tags to strings.
     pub(crate) fn load(path: &Path) -> Result<Self, G2pError> {
-        let json = String::from_utf8(read(path)?).map_err(|e| G2pError::format(path, e.to_string()))?;
+        let json = read_text(path)?;
         let mut builder =
             Builder { dictionary: Self { text: String::with_capacity(json.len()), ..Self::default() }, sorted: true };
         let mut json = serde_json::Deserializer::from_str(&json);
