@@ -35,14 +35,9 @@ const OPS: &[Op] = &[
     Op::new("kokoro.duration", torch::duration),
     Op::new("kokoro.e2e", torch::end_to_end),
     Op::new("kokoro.en_tagger", g2p::en_tagger),
-<<<<<<< HEAD
     Op::new("kokoro.f0n", torch::f0n),
     Op::new("kokoro.forward", torch::forward),
     Op::new("kokoro.forward_har", torch::forward_har),
-    // Judged by the share of equal lines, in the op.
-    Op::new("kokoro.g2p", g2p::g2p).remarks(&["expect.lines"]),
-=======
->>>>>>> kokoro-g2p
     Op::new("kokoro.generate_from_tokens", front::generate_from_tokens),
     Op::new("kokoro.generator", torch::generator),
     Op::new("kokoro.istft", torch::istft),
@@ -74,10 +69,6 @@ const OPS: &[Op] = &[
 ];
 
 fn main() -> ExitCode {
-<<<<<<< HEAD
-    // The kit calls no op informative: what this plugin doesn't have yet (languages other than English) fails.
-=======
-    // The kit calls no op informative: what this plugin doesn't have yet (the torch network) fails.
->>>>>>> kokoro-g2p
+    // The kit calls no op informative.
     kits::main("kokoro", OPS, &[])
 }
