@@ -20,10 +20,12 @@
 //! ```
 
 mod error;
+mod graph;
 mod runtime;
 mod session;
 
 pub use error::OnnxError;
+pub use graph::{Attribute, Dim, Element, GraphBuilder, Value};
 pub use ort::value::TensorElementType;
 pub use runtime::{LIBRARY_PATH_VARIABLE, MINIMUM_VERSION, Runtime, find_library};
 pub use session::{Device, Input, Outputs, Port, Session, SessionOptions};

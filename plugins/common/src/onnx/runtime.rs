@@ -92,6 +92,15 @@ impl Runtime {
     pub fn session(&self, path: &Path, options: &SessionOptions) -> Result<Session, OnnxError> {
         Session::load(self, path, options)
     }
+
+    /// Loads a graph that was written with a [`GraphBuilder`](super::GraphBuilder); `name` is what errors call it.
+    ///
+    /// # Errors
+    ///
+    /// As [`Runtime::session`].
+    pub fn session_of(&self, name: &Path, model: &[u8], options: &SessionOptions) -> Result<Session, OnnxError> {
+        Session::load_from(self, name, Some(model), options)
+    }
 }
 
 /// Decides which library file to load: `explicit` (a launch option), else the environment variable

@@ -131,6 +131,16 @@ pub struct Session {
 
 impl Session {
     pub(super) fn load(runtime: &Runtime, path: &Path, options: &SessionOptions) -> Result<Session, OnnxError> {
+        Self::load_from(runtime, path, None, options)
+    }
+
+    /// Loads `model`, or the file at `path`.
+    pub(super) fn load_from(
+        runtime: &Runtime,
+        path: &Path,
+        model: Option<&[u8]>,
+        options: &SessionOptions,
+    ) -> Result<Session, OnnxError> {
         let graph_error =
             |error: ort::Error| OnnxError::Graph { path: path.to_owned(), reason: error.message().to_owned() };
         let builder = ort::session::Session::builder(&runtime.environment).map_err(OnnxError::setup)?;
@@ -150,7 +160,11 @@ impl Session {
         let mut builder = builder
             .with_execution_providers([ep::CPU::default().with_arena_allocator(options.arena).build()])
             .map_err(OnnxError::setup)?;
-        let session = builder.commit_from_file(path).map_err(graph_error)?;
+        let session = match model {
+            Some(model) => builder.commit_from_memory(model),
+            None => builder.commit_from_file(path),
+        };
+        let session = session.map_err(graph_error)?;
         let ports = |outlets: &[ort::value::Outlet]| {
             outlets
                 .iter()
@@ -264,6 +278,18 @@ impl Outputs {
     /// [`OnnxError::Output`] when there is no such output or it is not made of 32-bit floats.
     pub fn f32(&self, name: &str) -> Result<&[f32], OnnxError> {
         self.tensor(name)
+    }
+
+    /// Extents of an output's dimensions.
+    ///
+    /// # Errors
+    ///
+    /// [`OnnxError::Output`] when there is no such output or it is no tensor.
+    pub fn shape(&self, name: &str) -> Result<Vec<usize>, OnnxError> {
+        match self.value(name)?.dtype().tensor_shape() {
+            Some(shape) => Ok(shape.iter().map(|&extent| usize::try_from(extent).unwrap_or(0)).collect()),
+            None => Err(OnnxError::Output { name: name.to_owned(), reason: "is no tensor".to_owned() }),
+        }
     }
 
     /// Values of an integer output, row-major, widened to 64 bits where the graph has 32.

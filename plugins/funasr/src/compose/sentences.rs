@@ -1,0 +1,90 @@
+//! Sentences: units of recognised text up to each mark, and when they are said.
+//!
+//! Source: FunASR `utils/timestamp_tools.py` (`timestamp_sentence`, `timestamp_sentence_en`), `auto/auto_model.py: _vad_segment_sentences`.
+
+use crate::text::sentence::Span;
+
+/// A sentence, or a part of one that ends with a mark.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Sentence {
+    /// The text with its mark.
+    pub text: String,
+    /// Start, ms.
+    pub start: i64,
+    /// End, ms.
+    pub end: i64,
+    /// Times of its units.
+    pub spans: Vec<Span>,
+    /// The units without marks.
+    pub raw: String,
+}
+
+/// Which marks sentences are written with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Style {
+    /// Full-width ones.
+    Chinese,
+    /// Half-width ones; English sentences don't begin with a space.
+    English,
+}
+
+/// Marks of the classes from 2 on.
+const CHINESE_MARKS: [&str; 4] = ["，", "。", "？", "、"];
+const ENGLISH_MARKS: [&str; 4] = [",", ".", "?", ","];
+/// The class of no mark.
+const NO_MARK: usize = 1;
+
+/// Cuts units after every one whose class has a mark. Units after the last mark are left out, as in the reference.
+#[must_use]
+pub fn by_marks(classes: &[usize], spans: &[Span], text: &str, style: Style) -> Vec<Sentence> {
+    let units: Vec<&str> = text.split_whitespace().collect();
+    let mut sentences = Vec::new();
+    let Some(first) = spans.first().filter(|_| !units.is_empty()) else { return sentences };
+    if classes.is_empty() {
+        return sentences;
+    }
+    let mut open = Sentence { start: first[0], end: first[1], ..Sentence::default() };
+    let mut is_new = style == Style::English;
+    let mut has_start = true;
+    for i in 0..classes.len().max(spans.len()).max(units.len()) {
+        let span = spans.get(i).copied();
+        if !has_start && let Some(span) = span {
+            open.start = span[0];
+            has_start = true;
+        }
+        if let Some(unit) = units.get(i) {
+            let is_latin = |character: Option<char>| character.is_some_and(|character| character.is_ascii_alphabetic());
+            if is_latin(unit.chars().next()) || is_latin(open.text.chars().next_back()) {
+                open.text.push(' ');
+            }
+            open.text.push_str(unit);
+            if !open.raw.is_empty() && !open.raw.ends_with(' ') && style == Style::English {
+                open.raw.push(' ');
+            }
+            open.raw.push_str(unit);
+        }
+        open.spans.extend(span);
+        if let Some(span) = span {
+            open.end = span[1];
+        }
+        if style == Style::English {
+            if let Some(trimmed) = open.text.strip_prefix(' ') {
+                open.text = trimmed.to_owned();
+            }
+            if is_new {
+                open.start = span.map_or(open.start, |span| span[0]);
+                is_new = false;
+            }
+        }
+        let class = classes.get(i).copied().unwrap_or(NO_MARK);
+        if class > NO_MARK {
+            let marks = if style == Style::English { ENGLISH_MARKS } else { CHINESE_MARKS };
+            open.text.push_str(marks.get(class - 2).copied().unwrap_or_default());
+            let next = Sentence { start: open.start, end: open.end, ..Sentence::default() };
+            sentences.push(std::mem::replace(&mut open, next));
+            is_new = style == Style::English;
+            has_start = false;
+        }
+    }
+    sentences
+}
