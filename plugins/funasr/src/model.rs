@@ -1,13 +1,14 @@
 //! A loaded recogniser with its companions.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use syrinx_plugin_api::{
     Ability, Error, Granularity, Host, Level, LoadRequest, Model, ModelCard, TranscribeRequest, TranscriptSink,
 };
 use syrinx_plugin_common::onnx::{Device, OnnxError, Runtime, SessionOptions, find_library};
 
-use crate::asr::paraformer::Paraformer;
+use crate::asr::hotwords;
+use crate::asr::paraformer::{Hotwords, Paraformer};
 use crate::asr::sensevoice::{self, SenseVoice};
 use crate::config::{ModelFiles, RecognizerConfig};
 use crate::error::FunasrError;
@@ -92,6 +93,8 @@ pub struct Funasr {
     pub(crate) vad: Option<Vad>,
     pub(crate) punctuator: Option<Punctuator>,
     pub(crate) speakers: Option<Embedder>,
+    /// Hot words of requests that name none.
+    pub(crate) hotwords: Option<Hotwords>,
     pub(crate) options: LaunchOptions,
     pub(crate) host: Host,
     device: Device,
@@ -134,13 +137,16 @@ impl Funasr {
         let recognizer = Recognizer::load(&runtime, &files, quantized, &session).map_err(load_error)?;
         let frontend = frontend(&files).map_err(load_error)?;
         let cancelled = || if host.is_cancelled() { Err(Error::internal("the load was cancelled")) } else { Ok(()) };
+        let hotwords = options.hotword_file.as_deref().map(|path| file_words(&recognizer, path)).transpose()?.flatten();
         cancelled()?;
 
         host.progress(0.7, "loading the voice activity detector");
         // Companions run a few milliseconds at a time: more threads only get in each other's way.
         let small = SessionOptions { threads: 1, ..session.clone() };
         let vad = companion(request, "vad_model", options.vad_model.as_deref(), "fsmn-vad", host)?
-            .map(|files| Vad::load(&runtime, &files, quantized, &small).map_err(|error| companion_error("vad_model", &error)))
+            .map(|files| {
+                Vad::load(&runtime, &files, quantized, &small).map_err(|error| companion_error("vad_model", &error))
+            })
             .transpose()?;
         cancelled()?;
         host.progress(0.8, "loading the punctuation model");
@@ -155,12 +161,15 @@ impl Funasr {
         let asked = options.spk_model.as_deref();
         let speakers = companion(request, "spk_model", asked, "cam++", host)?;
         if asked.is_some_and(|name| !is_off(name)) && !recognizer.has_timestamps() {
-            let message = format!("{} has no timestamps, so it can't tell speakers apart: {WITH_SPEAKERS}", request.model);
+            let message =
+                format!("{} has no timestamps, so it can't tell speakers apart: {WITH_SPEAKERS}", request.model);
             return Err(Error::invalid_input("spk_model", message));
         }
         let speakers = speakers
             .filter(|_| recognizer.has_timestamps())
-            .map(|files| Embedder::load(&runtime, &files, &session).map_err(|error| companion_error("spk_model", &error)))
+            .map(|files| {
+                Embedder::load(&runtime, &files, &session).map_err(|error| companion_error("spk_model", &error))
+            })
             .transpose()?;
         if speakers.is_some() && vad.is_none() {
             let message = "speakers are told apart by stretches of speech: vad_model can't be \"none\" with spk_model";
@@ -174,6 +183,7 @@ impl Funasr {
             vad,
             punctuator,
             speakers,
+            hotwords,
             max_concurrency: options.max_concurrency.unwrap_or_else(|| cores.clamp(2, 4)),
             options,
             host: host.clone(),
@@ -201,10 +211,30 @@ impl Funasr {
             foreign.push("split_size");
         }
         if self.vad.is_none() {
-            foreign.extend(["merge_vad", "merge_length_s", "max_end_silence_time", "vad_silence_duration_ms", "dynamic_silence"]);
+            foreign.extend([
+                "merge_vad",
+                "merge_length_s",
+                "max_end_silence_time",
+                "vad_silence_duration_ms",
+                "dynamic_silence",
+            ]);
         }
         foreign
     }
+}
+
+/// The hot words in a file.
+fn file_words(recognizer: &Recognizer, path: &Path) -> Result<Option<Hotwords>, Error> {
+    let refused = |reason: String| Error::invalid_input("hotword_file", reason);
+    let Recognizer::Paraformer(paraformer) = recognizer else {
+        return Err(refused(
+            "this model takes no hot words: paraformer-zh-hotword and seaco-paraformer-zh do".to_owned(),
+        ));
+    };
+    let text = std::fs::read_to_string(path).map_err(|error| refused(format!("{}: {error}", path.display())))?;
+    let words = hotwords::tokenize(&text, true, paraformer.spelling(), paraformer.tokens());
+    let words = words.map_err(|error| refused(format!("{}: {error}", path.display())))?;
+    paraformer.embed(&words, 1.0).map_err(load_error)
 }
 
 fn is_off(name: &str) -> bool {

@@ -47,6 +47,8 @@ pub struct LaunchOptions {
     pub spk_kwargs: Option<serde_json::Value>,
     /// What gets a speaker: punc_segment (what lies between two marks, the default) or vad_segment (a stretch of speech).
     pub spk_mode: Option<SpeakerMode>,
+    /// A text file with hot words, one entry a line, for requests that name none. Models with hot words only.
+    pub hotword_file: Option<PathBuf>,
     /// ONNX Runtime's shared library, or the directory it is in. Default: the environment variable ORT_DYLIB_PATH, else the one that
     /// the server provides.
     pub onnxruntime: Option<PathBuf>,

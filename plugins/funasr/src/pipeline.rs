@@ -1,8 +1,6 @@
 //! From request to sink: audio → stretches of speech → batches of similar length → text → segments.
 
-use syrinx_plugin_api::{
-    Error, Granularity, Level, Task, TranscribeRequest, TranscriptEvent, TranscriptSink,
-};
+use syrinx_plugin_api::{Error, Granularity, Level, Task, TranscribeRequest, TranscriptEvent, TranscriptSink};
 
 use crate::asr::paraformer::Hotwords;
 use crate::asr::sensevoice::{SenseVoiceOptions, language_query};
@@ -66,6 +64,7 @@ pub(crate) fn transcribe(
         }
         None => None,
     };
+    let known = known_speakers(model, &request).map_err(|error| run_error(&error))?;
     let punctuator = model.punctuator.as_ref();
     let composer = Composer::new(punctuator, plan.grouping, plan.split_size);
     let mut job = Job {
@@ -80,6 +79,7 @@ pub(crate) fn transcribe(
         first: 0,
         waiting: Vec::new(),
         voices: Voices::default(),
+        known,
         segments: 0,
         held: Vec::new(),
     };
@@ -96,6 +96,20 @@ pub(crate) fn transcribe(
             Err(error) => return Err(run_error(&error)),
         }
     }
+}
+
+/// What the voices that the client gave sound like: the mean of the chunks of each.
+fn known_speakers(model: &Funasr, request: &TranscribeRequest<'_>) -> Result<Vec<(String, Vec<f32>)>, FunasrError> {
+    let Some(embedder) = &model.speakers else { return Ok(Vec::new()) };
+    let voice = |clip: &syrinx_plugin_api::Clip<'_>| {
+        let chunks = chunk::cut(0.0, clip.samples.len());
+        let parts: Vec<&[f32]> = chunks.iter().map(|chunk| &clip.samples[chunk.samples.clone()]).collect();
+        let embeddings = embedder.embed(&parts)?;
+        let width = embeddings.first().map_or(0, Vec::len);
+        let mean = |i: usize| embeddings.iter().map(|embedding| embedding[i]).sum::<f32>() / embeddings.len() as f32;
+        Ok((clip.name.to_owned(), (0..width).map(mean).collect()))
+    };
+    request.known_speakers.iter().filter(|clip| !clip.samples.is_empty()).map(voice).collect()
 }
 
 /// Runs everything once on a second of noise.
@@ -156,7 +170,8 @@ fn plan(model: &Funasr, request: &TranscribeRequest<'_>, parameters: &RequestPar
     let tells_speakers = can_tell && parameters.return_spk_res != Some(false);
     let recognition = match &model.recognizer {
         Recognizer::Paraformer(paraformer) => {
-            let hotwords = match parameters.hotwords() {
+            let given = parameters.hotwords().filter(|text| model.hotwords.is_none() || !text.trim().is_empty());
+            let hotwords = match given {
                 Some(text) if paraformer.takes_hotwords() => {
                     let words = hotwords::tokenize(&text, false, paraformer.spelling(), paraformer.tokens())
                         .map_err(|error| Error::invalid_input("hotword", error.to_string()))?;
@@ -167,7 +182,7 @@ fn plan(model: &Funasr, request: &TranscribeRequest<'_>, parameters: &RequestPar
                     model.host.log(Level::Debug, "hotword is ignored: this model takes none");
                     None
                 }
-                None => None,
+                None => model.hotwords.clone(),
             };
             Recognition::Paraformer { hotwords, timed: has_timestamps }
         }
@@ -240,6 +255,8 @@ struct Job<'a> {
     first: usize,
     waiting: Vec<Stretch>,
     voices: Voices,
+    /// Speakers whose voices the client gave: names and embeddings.
+    known: Vec<(String, Vec<f32>)>,
     /// Segments handed over so far.
     segments: usize,
     /// Segments that wait for their speakers.
@@ -424,12 +441,23 @@ impl Job<'_> {
             return Ok(());
         }
         let labels = cluster::cluster(&self.voices.embeddings, self.plan.speakers);
+        let labels = cluster::renumbered(&labels);
+        let (labels, names) = cluster::named(&labels, &self.voices.embeddings, &self.known);
         let turns = turns::turns(&self.voices.spans, &labels);
+        // Turns count speakers in the order in which they appear.
+        let mut order: Vec<usize> = Vec::new();
+        for label in labels {
+            if !order.contains(&label) {
+                order.push(label);
+            }
+        }
         self.plan.tells_speakers = false;
         let mut segments = std::mem::take(&mut self.held);
         for segment in &mut segments {
             let ms = |seconds: f64| (seconds * 1000.0).round() as i64;
-            segment.speaker = Some(turns::speaker_of(ms(segment.start), ms(segment.end), &turns).to_string());
+            let speaker = turns::speaker_of(ms(segment.start), ms(segment.end), &turns);
+            let name = order.get(speaker).and_then(|&label| names.get(label).cloned().flatten());
+            segment.speaker = Some(name.unwrap_or_else(|| speaker.to_string()));
         }
         self.hand_over(segments, sink)
     }

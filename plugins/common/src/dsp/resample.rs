@@ -23,7 +23,8 @@ pub fn sinc_resample(samples: &[f32], from: u32, to: u32) -> Vec<f32> {
     let kernels: Vec<f32> = (0..to)
         .flat_map(|phase| {
             (0..taps).map(move |tap| {
-                let time = (tap as f64 - width as f64) / from as f64 - phase as f64 / to as f64;
+                // The reference has the phase in single precision.
+                let time = (tap as f64 - width as f64) / from as f64 - f64::from(phase as f32 / to as f32);
                 let t = (time * base).clamp(-LOWPASS_WIDTH, LOWPASS_WIDTH);
                 let window = (t * std::f64::consts::PI / LOWPASS_WIDTH / 2.0).cos().powi(2);
                 let angle = t * std::f64::consts::PI;

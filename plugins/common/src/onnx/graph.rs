@@ -170,13 +170,7 @@ impl GraphBuilder {
         put_bytes(&mut self.graph, field::GRAPH_OUTPUT, &info);
     }
 
-    fn node(
-        &mut self,
-        kind: &str,
-        inputs: &[Option<&Value>],
-        outputs: &[&str],
-        attributes: &[(&str, Attribute<'_>)],
-    ) {
+    fn node(&mut self, kind: &str, inputs: &[Option<&Value>], outputs: &[&str], attributes: &[(&str, Attribute<'_>)]) {
         let mut node = Vec::new();
         for input in inputs {
             put_bytes(&mut node, field::NODE_INPUT, input.map_or(&[][..], |value| value.0.as_bytes()));

@@ -93,8 +93,9 @@ pub fn tokenize(
         }
         if word.chars().count() > LONGEST_WORD {
             let start: String = word.chars().take(10).collect();
-            let message =
-                format!("the word that begins with {start:?} is longer than {LONGEST_WORD} characters; words are separated by spaces");
+            let message = format!(
+                "the word that begins with {start:?} is longer than {LONGEST_WORD} characters; words are separated by spaces"
+            );
             return Err(FunasrError::Hotword(message));
         }
     }

@@ -155,9 +155,11 @@ impl Paraformer {
     pub fn decode(&self, utterances: &[&Features], hotwords: Option<&Hotwords>) -> Result<Vec<Decoded>, FunasrError> {
         let audible: Vec<usize> = (0..utterances.len()).filter(|&i| utterances[i].frames > 0).collect();
         let mut decoded = vec![Decoded::default(); utterances.len()];
-        // A long list of hot words is filtered by one utterance.
+        // A long list of hot words is filtered by one utterance; and in official graphs the network that tells times reads backwards, so
+        // that padding would change what it says.
         let many = self.kind.is_seaco && hotwords.is_some_and(|words| words.embeddings.words > MOST_SEACO_WORDS);
-        let size = if many { 1 } else { audible.len().max(1) };
+        let alone = many || (self.kind.has_timestamps && matches!(self.engine, Engine::Official(_)));
+        let size = if alone { 1 } else { audible.len().max(1) };
         for group in audible.chunks(size) {
             let members: Vec<&Features> = group.iter().map(|&i| utterances[i]).collect();
             for (&i, result) in group.iter().zip(self.decode_batch(&members, hotwords)?) {
@@ -167,11 +169,7 @@ impl Paraformer {
         Ok(decoded)
     }
 
-    fn decode_batch(
-        &self,
-        utterances: &[&Features],
-        hotwords: Option<&Hotwords>,
-    ) -> Result<Vec<Decoded>, FunasrError> {
+    fn decode_batch(&self, utterances: &[&Features], hotwords: Option<&Hotwords>) -> Result<Vec<Decoded>, FunasrError> {
         match &self.engine {
             Engine::Cut(cut) => cut.run(&Batch::new(utterances), hotwords, self.embedder.as_ref()),
             Engine::Official(official) => {
@@ -193,6 +191,9 @@ impl Paraformer {
     /// The text of tokens; with times where there are weights and `timed` asks for them.
     #[must_use]
     pub fn utterance(&self, decoded: &Decoded, timed: bool) -> Utterance {
+        if decoded.ids.is_empty() {
+            return Utterance::default();
+        }
         let tokens: Vec<&str> = decoded.ids.iter().map(|&id| self.tokens.text(id)).collect();
         if self.is_english {
             let sentence = sentence::compose_pieces(&tokens);
@@ -248,7 +249,9 @@ impl Official {
         let input = |i: usize| session.inputs().get(i).map(|port| port.name.clone());
         let output = |i: usize| session.outputs().get(i).map(|port| port.name.clone());
         let needs = |name: Option<String>| {
-            name.ok_or_else(|| FunasrError::layout(path, "speech and speech_lengths to logits and token_num are expected"))
+            name.ok_or_else(|| {
+                FunasrError::layout(path, "speech and speech_lengths to logits and token_num are expected")
+            })
         };
         let (speech, lengths, words) = (needs(input(0))?, needs(input(1))?, input(2));
         if words.as_deref() == Some("language") {
@@ -308,7 +311,11 @@ impl Official {
                         let width = batch.frames * upsampling;
                         values[i * width..i * width + length * upsampling].to_vec()
                     };
-                    Some(FrameWeights { alphas: row(outputs.f32(alphas)?), peaks: row(outputs.f32(peaks)?), upsampling })
+                    Some(FrameWeights {
+                        alphas: row(outputs.f32(alphas)?),
+                        peaks: row(outputs.f32(peaks)?),
+                        upsampling,
+                    })
                 }
                 None => None,
             };
@@ -393,7 +400,8 @@ impl Cut {
         let mut decoded = Vec::with_capacity(count);
         for (i, &length) in batch.lengths.iter().enumerate() {
             let hidden = &encoder_out[i * frames * width..(i * frames + length) * width];
-            let predicted = predict(&self.predictor, hidden, width, &alphas[i * frames..], length, self.kind.has_timestamps);
+            let predicted =
+                predict(&self.predictor, hidden, width, &alphas[i * frames..], length, self.kind.has_timestamps);
             let weights = if self.kind.has_timestamps {
                 let times = self.predictor.upsample_times;
                 let fine = &encoded.f32("us_alphas")?[i * frames * times..(i * frames + length) * times];
@@ -517,7 +525,9 @@ impl Seaco {
     ) -> Result<Vec<usize>, FunasrError> {
         let mut embeddings = &hotwords.embeddings;
         let chosen;
-        if embeddings.words > MOST_SEACO_WORDS && let Some(filter) = &self.filter {
+        if embeddings.words > MOST_SEACO_WORDS
+            && let Some(filter) = &self.filter
+        {
             let words = embeddings.repeated(count);
             let shape = [count, embeddings.words, embeddings.width];
             let words = Input::F32 { shape: &shape, data: &words };

@@ -15,9 +15,8 @@ use crate::text::sentencepiece::{SPACE, SentencePiece};
 const BLANK: usize = 0;
 /// Rows in front of features: language, event, emotion, writing.
 const QUERIES: usize = 4;
-/// Queries for event and emotion. Source: FunASR `models/sense_voice/model.py: inference`.
-const EVENT: usize = 1;
-const EMOTION: usize = 2;
+/// Queries for event and emotion, the same in every request. Source: FunASR `models/sense_voice/model.py: inference`.
+pub const FIXED_QUERIES: [usize; 2] = [1, 2];
 /// Languages and their queries. Source: ibid., `lid_dict`.
 pub const LANGUAGES: [(&str, i32); 7] =
     [("auto", 0), ("zh", 3), ("en", 4), ("yue", 7), ("ja", 11), ("ko", 12), ("nospeech", 13)];
@@ -84,7 +83,8 @@ impl SenseVoice {
             let session = runtime.session(&path, options)?;
             let ports: Vec<String> = session.inputs().iter().map(|port| port.name.clone()).collect();
             let inputs: [String; 4] = ports.try_into().map_err(|ports: Vec<String>| {
-                let reason = format!("speech, its lengths, language and textnorm are expected, not {}", ports.join(", "));
+                let reason =
+                    format!("speech, its lengths, language and textnorm are expected, not {}", ports.join(", "));
                 FunasrError::layout(&path, reason)
             })?;
             let logits = session.outputs().first().map(|port| port.name.clone());
@@ -113,11 +113,7 @@ impl SenseVoice {
     ///
     /// # Errors
     /// The run fails.
-    pub fn decode(
-        &self,
-        utterances: &[&Features],
-        options: SenseVoiceOptions,
-    ) -> Result<Vec<Utterance>, FunasrError> {
+    pub fn decode(&self, utterances: &[&Features], options: SenseVoiceOptions) -> Result<Vec<Utterance>, FunasrError> {
         let audible: Vec<usize> = (0..utterances.len()).filter(|&i| utterances[i].frames > 0).collect();
         let members: Vec<&Features> = audible.iter().map(|&i| utterances[i]).collect();
         let mut found = vec![Utterance::default(); utterances.len()];
@@ -129,7 +125,9 @@ impl SenseVoice {
             let rows = batch.frames + QUERIES;
             let classes = logits.len() / (batch.len() * rows);
             let utterances = logits.chunks_exact(rows * classes).zip(&batch.lengths);
-            utterances.map(|(rows, &length)| self.read(&rows[..(length + QUERIES) * classes], classes, options)).collect()
+            utterances
+                .map(|(rows, &length)| self.read(&rows[..(length + QUERIES) * classes], classes, options))
+                .collect()
         };
         let texts = match &self.engine {
             Engine::Official { session, inputs, logits } => {
@@ -177,7 +175,11 @@ impl SenseVoice {
                     let (before, after) = row.split_at((banned as usize).min(row.len()));
                     let (a, b) = (ctc::best(before), ctc::best(after.get(1..).unwrap_or_default()));
                     let second = after.get(1 + b).copied().unwrap_or(f32::NEG_INFINITY);
-                    if second > before.get(a).copied().unwrap_or(f32::NEG_INFINITY) { banned as usize + 1 + b } else { a }
+                    if second > before.get(a).copied().unwrap_or(f32::NEG_INFINITY) {
+                        banned as usize + 1 + b
+                    } else {
+                        a
+                    }
                 }
                 None => ctc::best(row),
             })
@@ -203,7 +205,10 @@ impl SenseVoice {
         // Whether the blank wins is asked of the scores as they are.
         let spoken_best: Vec<usize> = spoken.chunks_exact(classes.max(1)).map(ctc::best).collect();
         emissions.trust_blanks(&spoken_best);
-        let spans = ctc::runs(&emissions.align());
+        // Pieces without an id of their own have that of the blank, and no time.
+        let way: Vec<Option<usize>> =
+            emissions.align().into_iter().map(|label| label.filter(|&label| labels[label] as usize != BLANK)).collect();
+        let spans = ctc::runs(&way);
         let (units, spans) = words(&pieces, &spans);
         Utterance { text, units, spans: Some(spans) }
     }
@@ -212,7 +217,8 @@ impl SenseVoice {
 /// Puts queries in front of each utterance, and positions on all: speech and mask.
 fn with_queries(batch: &Batch, queries: &[f32], d_model: usize, options: SenseVoiceOptions) -> (Vec<f32>, Vec<f32>) {
     let dim = batch.dim;
-    let chosen = [options.language as usize, EVENT, EMOTION, textnorm_query(options.use_itn) as usize];
+    let [event, emotion] = FIXED_QUERIES;
+    let chosen = [options.language as usize, event, emotion, textnorm_query(options.use_itn) as usize];
     let mut speech = Vec::with_capacity(batch.data.len() + batch.len() * QUERIES * dim);
     for row in batch.data.chunks_exact(batch.frames * dim) {
         let start = speech.len();
@@ -240,7 +246,9 @@ fn words(pieces: &[String], spans: &[Span]) -> (Vec<String>, Vec<Span>) {
         }
         let mut word = piece.clone();
         let joined = before.as_deref().filter(|before| i > 0 && is_latin(before) && is_latin(&word));
-        if i > 0 && let Some(rest) = piece.strip_prefix(SPACE) {
+        if i > 0
+            && let Some(rest) = piece.strip_prefix(SPACE)
+        {
             word = rest.to_owned();
             units.push(word.clone());
             times.push(span);

@@ -9,12 +9,12 @@ use crate::text::sentence::Span;
 pub struct Sentence {
     /// The text with its mark.
     pub text: String,
-    /// Start, ms.
-    pub start: i64,
+    /// Start, ms; none of units that have no times.
+    pub start: Option<i64>,
     /// End, ms.
     pub end: i64,
-    /// Times of its units.
-    pub spans: Vec<Span>,
+    /// Times of its units, as far as they have any.
+    pub spans: Vec<Option<Span>>,
     /// The units without marks.
     pub raw: String,
 }
@@ -43,14 +43,12 @@ pub fn by_marks(classes: &[usize], spans: &[Span], text: &str, style: Style) -> 
     if classes.is_empty() {
         return sentences;
     }
-    let mut open = Sentence { start: first[0], end: first[1], ..Sentence::default() };
+    let mut open = Sentence { start: Some(first[0]), end: first[1], ..Sentence::default() };
     let mut is_new = style == Style::English;
-    let mut has_start = true;
     for i in 0..classes.len().max(spans.len()).max(units.len()) {
         let span = spans.get(i).copied();
-        if !has_start && let Some(span) = span {
-            open.start = span[0];
-            has_start = true;
+        if open.start.is_none() {
+            open.start = span.map(|span| span[0]);
         }
         if let Some(unit) = units.get(i) {
             let is_latin = |character: Option<char>| character.is_some_and(|character| character.is_ascii_alphabetic());
@@ -63,7 +61,7 @@ pub fn by_marks(classes: &[usize], spans: &[Span], text: &str, style: Style) -> 
             }
             open.raw.push_str(unit);
         }
-        open.spans.extend(span);
+        open.spans.push(span);
         if let Some(span) = span {
             open.end = span[1];
         }
@@ -72,7 +70,7 @@ pub fn by_marks(classes: &[usize], spans: &[Span], text: &str, style: Style) -> 
                 open.text = trimmed.to_owned();
             }
             if is_new {
-                open.start = span.map_or(open.start, |span| span[0]);
+                open.start = span.map(|span| span[0]).or(open.start);
                 is_new = false;
             }
         }
@@ -80,10 +78,11 @@ pub fn by_marks(classes: &[usize], spans: &[Span], text: &str, style: Style) -> 
         if class > NO_MARK {
             let marks = if style == Style::English { ENGLISH_MARKS } else { CHINESE_MARKS };
             open.text.push_str(marks.get(class - 2).copied().unwrap_or_default());
-            let next = Sentence { start: open.start, end: open.end, ..Sentence::default() };
+            // English sentences without times begin with the one before.
+            let start = open.start.filter(|_| style == Style::English);
+            let next = Sentence { start, end: open.end, ..Sentence::default() };
             sentences.push(std::mem::replace(&mut open, next));
             is_new = style == Style::English;
-            has_start = false;
         }
     }
     sentences

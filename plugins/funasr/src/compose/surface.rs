@@ -135,13 +135,7 @@ pub fn merge_units(
 
 /// Sentences of a text that keeps its surface.
 #[must_use]
-pub fn sentences(
-    text: &str,
-    spans: &[Span],
-    classes: &[usize],
-    words: &Words,
-    marks: &Marks,
-) -> Option<Vec<Sentence>> {
+pub fn sentences(text: &str, spans: &[Span], classes: &[usize], words: &Words, marks: &Marks) -> Option<Vec<Sentence>> {
     let units = units(text, classes.len(), words)?;
     if units.len() != spans.len() {
         return None;
@@ -155,9 +149,9 @@ pub fn sentences(
         let raw = raw.trim();
         sentences.push(Sentence {
             text: format!("{raw}{mark}"),
-            start: spans[start][0],
+            start: Some(spans[start][0]),
             end: spans[end][1],
-            spans: spans[start..=end].to_vec(),
+            spans: spans[start..=end].iter().copied().map(Some).collect(),
             raw: raw.to_owned(),
         });
     };

@@ -22,10 +22,9 @@ impl Checkpoint {
         let table = if self.weights.has("bias_embed.weight") { "bias_embed.weight" } else { "decoder.embed.0.weight" };
         let table = net.weight(table)?;
         let mut x = net.graph.op("Gather", &[&table, &ids], &[]); // [words, ids, width]
-        let layers =
-            (0..).take_while(|layer| self.weights.has(&format!("bias_encoder.weight_ih_l{layer}"))).count();
+        let layers = (0..).take_while(|layer| self.weights.has(&format!("bias_encoder.weight_ih_l{layer}"))).count();
         for layer in 0..layers {
-            x = net.lstm(&x, "bias_encoder", layer, false)?;
+            x = net.lstm(&x, None, "bias_encoder", layer, false)?;
         }
         let x = net.transpose(&x, &[1, 0, 2]);
         net.graph.output("hw_embed", Element::F32, &x);

@@ -53,7 +53,11 @@ impl Net<'_> {
         let (shape, _) = self.weights.get(&format!("{name}.running_mean"))?;
         let mut affine = |leaf: &str, neutral: f32| -> Result<Value, CheckpointError> {
             let full = format!("{name}.{leaf}");
-            if self.weights.has(&full) { self.weight(&full) } else { Ok(self.graph.f32s("", &shape, &vec![neutral; shape[0]])) }
+            if self.weights.has(&full) {
+                self.weight(&full)
+            } else {
+                Ok(self.graph.f32s("", &shape, &vec![neutral; shape[0]]))
+            }
         };
         let (scale, bias) = (affine("weight", 1.0)?, affine("bias", 0.0)?);
         let mean = self.weight(&format!("{name}.running_mean"))?;
@@ -125,13 +129,7 @@ impl Net<'_> {
     }
 
     /// A layer of a dense block: a local convolution, masked by what is heard around it.
-    fn dense_layer(
-        &mut self,
-        x: &Value,
-        context: &Value,
-        name: &str,
-        dilation: i64,
-    ) -> Result<Value, CheckpointError> {
+    fn dense_layer(&mut self, x: &Value, context: &Value, name: &str, dilation: i64) -> Result<Value, CheckpointError> {
         let x = self.norm_relu(x, &format!("{name}.nonlinear1.batchnorm"))?;
         let x = self.convolve_1d(&x, &format!("{name}.linear1"), 1, 1)?;
         let x = self.norm_relu(&x, &format!("{name}.nonlinear2.batchnorm"))?;

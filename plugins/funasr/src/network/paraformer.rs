@@ -55,14 +55,17 @@ impl Checkpoint {
     pub fn encoder_graph(&self, config: &ModelConfig<RecognizerConfig>) -> Result<Vec<u8>, CheckpointError> {
         let mut net = Net::new("paraformer-encoder", &self.weights);
         let (shape, _) = self.weights.get("encoder.encoders0.0.norm1.weight")?;
-        let speech = net.graph.input("speech", Element::F32, &[Dim::Any("batch"), Dim::Any("frames"), Dim::Of(shape[0])]);
-        let mask = net.graph.input("mask", Element::F32, &[Dim::Any("batch"), Dim::Any("frames")]);
-        let mask = net.mask(&mask);
+        let speech =
+            net.graph.input("speech", Element::F32, &[Dim::Any("batch"), Dim::Any("frames"), Dim::Of(shape[0])]);
+        let given = net.graph.input("mask", Element::F32, &[Dim::Any("batch"), Dim::Any("frames")]);
+        let mask = net.mask(&given);
         let encoder = &config.encoder_conf;
         let layer = Layer { heads: encoder.attention_heads, shift: encoder.sanm_shfit, eps: LAYER_NORM_EPS };
         let encoded = net.encoder(&speech, &mask, layer)?;
         net.graph.output("encoder_out", Element::F32, &encoded);
-        self.predictor(&mut net, &encoded, &config.predictor_conf)?;
+        let masked = net.mul(&encoded, mask.column());
+        let lengths = net.lengths(&given, config.predictor_conf.upsample_times);
+        self.predictor(&mut net, &masked, Some(&lengths), &config.predictor_conf)?;
         Ok(net.graph.finish())
     }
 
@@ -74,11 +77,18 @@ impl Checkpoint {
         let mut net = Net::new("paraformer-predictor", &self.weights);
         let dims = [Dim::Any("batch"), Dim::Any("frames"), Dim::Of(self.d_model)];
         let encoded = net.graph.input("encoder_out", Element::F32, &dims);
-        self.predictor(&mut net, &encoded, config)?;
+        self.predictor(&mut net, &encoded, None, config)?;
         Ok(net.graph.finish())
     }
 
-    fn predictor(&self, net: &mut Net<'_>, encoded: &Value, config: &PredictorConfig) -> Result<(), CheckpointError> {
+    /// Over `encoded`, which is 0 where no frame counts, so that a batch makes no difference; `lengths` are those of the finer frames.
+    fn predictor(
+        &self,
+        net: &mut Net<'_>,
+        encoded: &Value,
+        lengths: Option<&Value>,
+        config: &PredictorConfig,
+    ) -> Result<(), CheckpointError> {
         let channels = net.transpose(encoded, &[0, 2, 1]);
         let weight = net.weight("predictor.cif_conv1d.weight")?;
         let bias = net.weight("predictor.cif_conv1d.bias")?;
@@ -94,10 +104,11 @@ impl Checkpoint {
             let weight = net.weight("predictor.upsample_cnn.weight")?;
             let bias = net.weight("predictor.upsample_cnn.bias")?;
             let strides = [config.upsample_times as i64];
-            let up = net.graph.op("ConvTranspose", &[&channels, &weight, &bias], &[("strides", Attribute::Ints(&strides))]);
+            let up =
+                net.graph.op("ConvTranspose", &[&channels, &weight, &bias], &[("strides", Attribute::Ints(&strides))]);
             let mut up = net.transpose(&up, &[0, 2, 1]);
             if self.weights.has("predictor.blstm.weight_ih_l0") {
-                up = net.lstm(&up, "predictor.blstm", 0, true)?;
+                up = net.lstm(&up, lengths, "predictor.blstm", 0, true)?;
             }
             let alphas = net.linear(&up, "predictor.cif_output2")?;
             let alphas = net.graph.op("Sigmoid", &[&alphas], &[]);
@@ -146,7 +157,8 @@ impl Checkpoint {
         memory_bias: &Value,
         layer: Layer,
     ) -> Result<Value, CheckpointError> {
-        let words = net.graph.input("bias_embed", Element::F32, &[Dim::Any("batch"), Dim::Any("words"), Dim::Of(self.d_model)]);
+        let words =
+            net.graph.input("bias_embed", Element::F32, &[Dim::Any("batch"), Dim::Any("words"), Dim::Of(self.d_model)]);
         let scale = net.graph.input("clas_scale", Element::F32, &[Dim::Of(1)]);
         let mut x = embeds.clone();
         for number in 0..self.weights.layers("decoder.decoders", "norm1.weight") {

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use syrinx_plugin_common::checkpoint::CheckpointError;
-use syrinx_plugin_common::onnx::{Dim, Element, Value};
+use syrinx_plugin_common::onnx::{Attribute, Dim, Element, Value};
 
 use super::sanm::{LAYER_NORM_EPS, Layer, add_positions};
 use super::{Net, Weights};
@@ -41,7 +41,7 @@ pub fn graph(
 
     // Nothing is padded: every word counts.
     let ones = net.graph.op("Equal", &[&ids, &ids], &[]);
-    let ones = net.graph.op("Cast", &[&ones], &[("to", syrinx_plugin_common::onnx::Attribute::Int(1))]);
+    let ones = net.graph.op("Cast", &[&ones], &[("to", Attribute::Int(Element::F32 as i64))]);
     let mut mask = net.mask(&ones);
     let mut last_bias = None;
     if is_realtime {
@@ -57,7 +57,9 @@ pub fn graph(
     x = net.encoder_layer(&x, &mask, "encoder.encoders0.0", layer)?;
     let layers = weights.layers("encoder.encoders", "norm1.weight");
     for number in 0..layers {
-        if number + 1 == layers && let Some(bias) = last_bias.take() {
+        if number + 1 == layers
+            && let Some(bias) = last_bias.take()
+        {
             mask.bias = bias;
         }
         x = net.encoder_layer(&x, &mask, &format!("encoder.encoders.{number}"), layer)?;

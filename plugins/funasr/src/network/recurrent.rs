@@ -9,10 +9,11 @@ use super::Net;
 const GATES: [usize; 4] = [0, 3, 1, 2];
 
 impl Net<'_> {
-    /// One layer over `[batch, steps, width]`: `[batch, steps, directions · hidden]`.
+    /// One layer over `[batch, steps, width]`: `[batch, steps, directions · hidden]`; of each row only as many steps as `lengths` says.
     pub(super) fn lstm(
         &mut self,
         x: &Value,
+        lengths: Option<&Value>,
         name: &str,
         layer: usize,
         is_bidirectional: bool,
@@ -40,7 +41,7 @@ impl Net<'_> {
             ("hidden_size", Attribute::Int(hidden as i64)),
             ("direction", Attribute::Text(if is_bidirectional { "bidirectional" } else { "forward" })),
         ];
-        let [y] = self.graph.op_with("LSTM", &[Some(&steps_first), Some(&w), Some(&r), Some(&b)], &attributes);
+        let [y] = self.graph.op_with("LSTM", &[Some(&steps_first), Some(&w), Some(&r), Some(&b), lengths], &attributes);
         // [steps, directions, batch, hidden]
         let y = self.transpose(&y, &[2, 0, 1, 3]);
         Ok(self.reshape(&y, &[0, 0, (count * hidden) as i64]))

@@ -46,7 +46,22 @@ pub fn add_positions(rows: &mut [f32], dim: usize, d_model: usize) {
     }
 }
 
+impl Mask {
+    /// `[batch, frames, 1]`, 1 where a frame counts.
+    pub(super) fn column(&self) -> &Value {
+        &self.column
+    }
+}
+
 impl Net<'_> {
+    /// How many frames count, times `factor`, of a mask `[batch, frames]`: `[batch]`.
+    pub(super) fn lengths(&mut self, mask: &Value, factor: usize) -> Value {
+        let axes = self.graph.i64s("", &[1], &[1]);
+        let sum = self.graph.op("ReduceSum", &[mask, &axes], &[("keepdims", Attribute::Int(0))]);
+        let sum = self.scaled(&sum, factor as f32);
+        self.graph.op("Cast", &[&sum], &[("to", Attribute::Int(syrinx_plugin_common::onnx::Element::I32 as i64))])
+    }
+
     /// Makes a mask of an input `[batch, frames]` of ones and zeros.
     pub(super) fn mask(&mut self, mask: &Value) -> Mask {
         let column = self.unsqueeze(mask, &[2]);
@@ -236,12 +251,7 @@ impl Net<'_> {
     }
 
     /// All layers of an encoder, its `after_norm` included.
-    pub(super) fn encoder(
-        &mut self,
-        features: &Value,
-        mask: &Mask,
-        layer: Layer,
-    ) -> Result<Value, CheckpointError> {
+    pub(super) fn encoder(&mut self, features: &Value, mask: &Mask, layer: Layer) -> Result<Value, CheckpointError> {
         let mut x = self.encoder_layer(features, mask, "encoder.encoders0.0", layer)?;
         for number in 0..self.weights.layers("encoder.encoders", "norm1.weight") {
             x = self.encoder_layer(&x, mask, &format!("encoder.encoders.{number}"), layer)?;

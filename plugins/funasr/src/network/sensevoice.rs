@@ -27,10 +27,7 @@ pub struct SenseVoiceGraph {
 ///
 /// # Errors
 /// Weights are missing.
-pub fn graph(
-    checkpoint: &Path,
-    config: &ModelConfig<RecognizerConfig>,
-) -> Result<SenseVoiceGraph, CheckpointError> {
+pub fn graph(checkpoint: &Path, config: &ModelConfig<RecognizerConfig>) -> Result<SenseVoiceGraph, CheckpointError> {
     let weights = Weights::open(checkpoint, "ctc.ctc_lo.weight")?;
     let mut net = Net::new("sensevoice", &weights);
     let (shape, queries) = weights.get("embed.weight")?;

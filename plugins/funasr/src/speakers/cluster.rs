@@ -15,6 +15,8 @@ const KEPT: f64 = 0.022;
 const FEWEST_KEPT: f64 = 6.0;
 /// Speakers at most, when their number is found out.
 const MOST_SPEAKERS: usize = 15;
+/// Voices that are more similar than this are of the same person. Source: the model card of speech_campplus_sv_zh-cn_16k-common (`thr`).
+const KNOWN_SPEAKER: f64 = 0.31;
 /// Speakers whose mean embeddings are more similar than this are one.
 pub const SAME_SPEAKER: f64 = 0.78;
 
@@ -35,7 +37,8 @@ pub fn cluster(embeddings: &[Vec<f32>], speakers: Option<usize>) -> Vec<usize> {
 }
 
 /// Spectral clustering: few eigenvectors of the graph of the strongest similarities.
-fn spectral(embeddings: &[Vec<f32>], speakers: Option<usize>) -> Vec<usize> {
+#[must_use]
+pub fn spectral(embeddings: &[Vec<f32>], speakers: Option<usize>) -> Vec<usize> {
     let count = embeddings.len();
     let laplacian = laplacian(&normalised(embeddings));
     let wanted = speakers.map_or(MOST_SPEAKERS + 1, |speakers| speakers.clamp(1, count));
@@ -156,6 +159,44 @@ fn normalised_f64(vectors: &[Vec<f64>]) -> Vec<Vec<f64>> {
         vector.iter().map(|value| value / if norm > 0.0 { norm } else { 1.0 }).collect()
     };
     vectors.iter().map(normal).collect()
+}
+
+/// Names for speakers whose voices are known: chunks of speech that sound like one of `known` (a name and an embedding each) get a label of
+/// their own. Where there are enough chunks, whole speakers are compared, each with at most one name; else every chunk by itself.
+/// Returns labels and the name of each label.
+#[must_use]
+pub fn named(
+    labels: &[usize],
+    embeddings: &[Vec<f32>],
+    known: &[(String, Vec<f32>)],
+) -> (Vec<usize>, Vec<Option<String>>) {
+    let speakers = labels.iter().max().map_or(0, |most| most + 1);
+    let voices = normalised(&known.iter().map(|(_, voice)| voice.clone()).collect::<Vec<_>>());
+    let similarity = |a: &Vec<f64>, b: &Vec<f64>| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
+    let mut names: Vec<Option<String>> = vec![None; speakers];
+    if embeddings.len() < FEWEST {
+        names.extend(known.iter().map(|(name, _)| Some(name.clone())));
+        let label = |(chunk, &label): (Vec<f64>, &usize)| {
+            let similarities = voices.iter().map(|voice| similarity(voice, &chunk)).enumerate();
+            let best = similarities.max_by(|a, b| a.1.total_cmp(&b.1));
+            best.filter(|(_, similar)| *similar >= KNOWN_SPEAKER).map_or(label, |(voice, _)| speakers + voice)
+        };
+        return (normalised(embeddings).into_iter().zip(labels).map(label).collect(), names);
+    }
+    let means = normalised_f64(&means(labels, embeddings));
+    let mut pairs: Vec<(f64, usize, usize)> = (0..speakers)
+        .flat_map(|speaker| (0..voices.len()).map(move |voice| (speaker, voice)))
+        .map(|(speaker, voice)| (similarity(&means[speaker], &voices[voice]), speaker, voice))
+        .filter(|(similar, ..)| *similar >= KNOWN_SPEAKER)
+        .collect();
+    pairs.sort_by(|a, b| b.0.total_cmp(&a.0));
+    for (_, speaker, voice) in pairs {
+        let name = &known[voice].0;
+        if names[speaker].is_none() && !names.iter().flatten().any(|taken| taken == name) {
+            names[speaker] = Some(name.clone());
+        }
+    }
+    (labels.to_vec(), names)
 }
 
 /// Numbers labels in the order in which they appear.

@@ -58,8 +58,7 @@ pub(super) fn smallest(matrix: &Sparse, count: usize) -> (Vec<f64>, Vec<Vec<f64>
     for _ in 0..MOST_ITERATIONS {
         orthonormalise(&mut block);
         let images: Vec<Vec<f64>> = block.iter().map(|vector| matrix.times(vector)).collect();
-        let projected: Vec<Vec<f64>> =
-            block.iter().map(|a| images.iter().map(|b| dot(a, b)).collect()).collect();
+        let projected: Vec<Vec<f64>> = block.iter().map(|a| images.iter().map(|b| dot(a, b)).collect()).collect();
         let rotation;
         (values, rotation) = jacobi(projected);
         let rotate = |vectors: &[Vec<f64>]| -> Vec<Vec<f64>> {
@@ -227,9 +226,10 @@ mod tests {
     fn pieces_that_hang_apart_have_an_eigenvalue_of_zero_each() {
         let mut matrix = chain(100);
         for piece in 1..3 {
-            let shifted = chain(100).rows.into_iter().map(|row| {
-                row.into_iter().map(|(column, value)| (column + 100 * piece, value)).collect()
-            });
+            let shifted = chain(100)
+                .rows
+                .into_iter()
+                .map(|row| row.into_iter().map(|(column, value)| (column + 100 * piece, value)).collect());
             matrix.rows.extend(shifted);
         }
         let (values, _) = smallest(&matrix, 4);

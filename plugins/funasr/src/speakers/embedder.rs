@@ -43,20 +43,6 @@ impl Embedder {
         Ok(Self { session: runtime.session(&path, options)?, fbank, is_own: false })
     }
 
-    /// Log mel energies without their mean over time: `[frames, mels]`.
-    #[must_use]
-    pub fn features(&self, samples: &[f32]) -> Vec<f32> {
-        let mut features = self.fbank.compute(samples);
-        let mels = self.fbank.n_mels();
-        let frames = (features.len() / mels).max(1) as f64;
-        for mel in 0..mels {
-            let sum: f64 = features.iter().skip(mel).step_by(mels).map(|&value| f64::from(value)).sum();
-            let mean = (sum / frames) as f32;
-            features.iter_mut().skip(mel).step_by(mels).for_each(|value| *value -= mean);
-        }
-        features
-    }
-
     /// Embeds `count` feature matrices of the same length: `[count, width]`.
     ///
     /// # Errors
@@ -86,22 +72,38 @@ impl Embedder {
     pub fn embed(&self, chunks: &[&[f32]]) -> Result<Vec<Vec<f32>>, FunasrError> {
         let mut embeddings = Vec::with_capacity(chunks.len());
         for group in chunks.chunks(BATCH) {
-            let mut features = Vec::new();
+            let mut batch = Vec::new();
             for samples in group {
                 if samples.len() < CHUNK {
                     let mut padded = samples.to_vec();
                     padded.resize(CHUNK, 0.0);
-                    features.extend(self.features(&padded));
+                    batch.extend(features(&self.fbank, &padded));
                 } else {
-                    features.extend(self.features(samples));
+                    batch.extend(features(&self.fbank, samples));
                 }
             }
-            let flat = self.embed_features(&features, group.len())?;
+            let flat = self.embed_features(&batch, group.len())?;
             let width = flat.len() / group.len();
             embeddings.extend(flat.chunks_exact(width.max(1)).map(<[f32]>::to_vec));
         }
         Ok(embeddings)
     }
+}
+
+/// Log mel energies without their mean over time: `[frames, mels]`.
+///
+/// Source: FunASR `models/campplus/utils.py: extract_feature`.
+#[must_use]
+pub fn features(fbank: &Fbank, samples: &[f32]) -> Vec<f32> {
+    let mut features = fbank.compute(samples);
+    let mels = fbank.n_mels();
+    let frames = (features.len() / mels).max(1) as f64;
+    for mel in 0..mels {
+        let sum: f64 = features.iter().skip(mel).step_by(mels).map(|&value| f64::from(value)).sum();
+        let mean = (sum / frames) as f32;
+        features.iter_mut().skip(mel).step_by(mels).for_each(|value| *value -= mean);
+    }
+    features
 }
 
 /// The matrix whose product with channels over time is, at each frame, their mean over all frames plus their mean over the frame's segment:

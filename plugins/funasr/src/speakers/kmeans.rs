@@ -31,7 +31,8 @@ fn run(points: &[Vec<f64>], k: usize, seed: u64) -> (Vec<usize>, f64) {
         }
         spread = sum;
         for (number, centre) in centres.iter_mut().enumerate() {
-            let members: Vec<&Vec<f64>> = points.iter().zip(&labels).filter(|(_, l)| **l == number).map(|(p, _)| p).collect();
+            let members: Vec<&Vec<f64>> =
+                points.iter().zip(&labels).filter(|(_, l)| **l == number).map(|(p, _)| p).collect();
             if members.is_empty() {
                 continue;
             }

@@ -116,7 +116,10 @@ impl SentencePiece {
     /// A piece's id, if it is known.
     #[must_use]
     pub fn known(&self, piece: &str) -> Option<u32> {
-        self.ids.get(piece).copied().filter(|&id| !matches!(self.pieces[id as usize].kind, Kind::Control | Kind::Unknown))
+        self.ids
+            .get(piece)
+            .copied()
+            .filter(|&id| !matches!(self.pieces[id as usize].kind, Kind::Control | Kind::Unknown))
     }
 
     /// Cuts a text into pieces.
@@ -179,9 +182,9 @@ impl SentencePiece {
             }
             rest = after;
         }
-        let normal = normal.replace(SPACE, " ");
         let mut out = if self.removes_spaces {
-            normal.split(' ').filter(|word| !word.is_empty()).collect::<Vec<_>>().join(SPACE)
+            let words = normal.split(' ').filter(|word| !word.is_empty()).collect::<Vec<_>>().join(SPACE);
+            words.trim_end_matches(SPACE).to_owned()
         } else {
             normal.replace(' ', SPACE)
         };

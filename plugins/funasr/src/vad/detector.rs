@@ -140,11 +140,8 @@ impl Detector {
             return snr >= options.snr_thres;
         }
         let frames = options.noise_frame_num_used_for_snr;
-        self.noise_decibel = if self.noise_decibel < -99.9 {
-            decibel
-        } else {
-            (decibel + self.noise_decibel * (frames - 1.0)) / frames
-        };
+        self.noise_decibel =
+            if self.noise_decibel < -99.9 { decibel } else { (decibel + self.noise_decibel * (frames - 1.0)) / frames };
         false
     }
 
@@ -160,8 +157,7 @@ impl Detector {
     }
 
     fn speak(&mut self, start: usize, now: usize, change: Change, is_last: bool) {
-        let is_too_long =
-            (now + 1 - start) as f64 > self.options.max_single_segment_time / self.options.frame_in_ms;
+        let is_too_long = (now + 1 - start) as f64 > self.options.max_single_segment_time / self.options.frame_in_ms;
         if change == Change::StillSilence {
             let frames = |ms: f64| (ms / self.options.frame_in_ms) as i64;
             if self.silent_frames as f64 * self.options.frame_in_ms >= self.end_silence {
