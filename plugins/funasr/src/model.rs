@@ -97,7 +97,7 @@ pub struct Funasr {
     pub(crate) hotwords: Option<Hotwords>,
     pub(crate) options: LaunchOptions,
     pub(crate) host: Host,
-    device: Device,
+    pub(crate) device: Device,
     dtype: &'static str,
     max_concurrency: usize,
 }

@@ -1,6 +1,7 @@
 //! From request to sink: audio → stretches of speech → batches of similar length → text → segments.
 
 use syrinx_plugin_api::{Error, Granularity, Level, Task, TranscribeRequest, TranscriptEvent, TranscriptSink};
+use syrinx_plugin_common::onnx::Device;
 
 use crate::asr::paraformer::Hotwords;
 use crate::asr::sensevoice::{SenseVoiceOptions, language_query};
@@ -358,9 +359,12 @@ impl Job<'_> {
         let mut order: Vec<usize> = (0..stretches.len()).collect();
         order.sort_by_key(|&i| length(i));
         let lengths: Vec<u64> = order.iter().map(|&i| length(i)).collect();
-        let (size, threshold) = self.plan.batch;
+        let (mut size, threshold) = self.plan.batch;
+        if self.model.device == Device::Cpu {
+            size = size.min(PROCESSOR_BATCH_MS);
+        }
         let mut heard: Vec<Option<Heard>> = stretches.iter().map(|_| None).collect();
-        for group in batch::plan(&lengths, size.min(PROCESSOR_BATCH_MS), threshold) {
+        for group in batch::plan(&lengths, size, threshold) {
             if sink.flow().is_stop() {
                 return Err(FunasrError::Stopped);
             }

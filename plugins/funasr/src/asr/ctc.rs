@@ -71,8 +71,9 @@ impl Emissions {
         if frames == 0 || self.labels.is_empty() {
             return vec![None; frames];
         }
-        let emission =
-            |frame: usize, state: usize| self.values[frame * width + if state % 2 == 0 { 0 } else { 1 + state / 2 }];
+        let emission = |frame: usize, state: usize| {
+            self.values[frame * width + if state.is_multiple_of(2) { 0 } else { 1 + state / 2 }]
+        };
         // From two states before only to a label that differs from the one there.
         let may_skip: Vec<bool> = (0..states)
             .map(|state| state % 2 == 1 && state >= 3 && self.labels[state / 2] != self.labels[state / 2 - 1])

@@ -63,7 +63,7 @@ pub struct Paraformer {
 
 #[derive(Debug)]
 enum Engine {
-    Official(Official),
+    Official(Box<Official>),
     Cut(Box<Cut>),
 }
 
@@ -96,7 +96,7 @@ impl Paraformer {
             } else {
                 None
             };
-            (Engine::Official(official), kind, embedder)
+            (Engine::Official(Box::new(official)), kind, embedder)
         } else {
             let path = files.checkpoint().ok_or_else(|| FunasrError::Missing {
                 directory: files.directory().to_owned(),

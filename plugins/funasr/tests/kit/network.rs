@@ -22,23 +22,33 @@ pub(crate) const OPS: &[Op] = &[
     Op::new("torch.campplus", campplus),
 ];
 
+/// What a case gives to an input, in the types that there are.
+struct Given<'a> {
+    name: &'a str,
+    shape: &'a [usize],
+    floats: Vec<f32>,
+    integers: Vec<i32>,
+    element: Option<TensorElementType>,
+}
+
 fn graph(case: &Case) -> Result<Got, String> {
     let path = models::own(case)?.directory().join(case.param::<String>("file")?);
     let session = models::runtime()?.session(&path, &models::options()).map_err(|error| error.to_string())?;
-    let given: Vec<(&str, &[usize], Vec<f32>, Vec<i32>, Option<TensorElementType>)> = session
+    let given: Vec<Given<'_>> = session
         .inputs()
         .iter()
         .map(|port| {
             let tensor = case.tensor(&format!("in.{}", port.name))?;
             let integers = tensor.to_i64().unwrap_or_default().into_iter().map(|value| value as i32).collect();
-            Ok((port.name.as_str(), tensor.shape(), tensor.to_f32(), integers, port.element))
+            let (name, shape, floats) = (port.name.as_str(), tensor.shape(), tensor.to_f32());
+            Ok(Given { name, shape, floats, integers, element: port.element })
         })
         .collect::<Result<_, String>>()?;
     let inputs: Vec<(&str, Input<'_>)> = given
         .iter()
-        .map(|(name, shape, floats, integers, element)| match element {
-            Some(TensorElementType::Int32) => (*name, Input::I32 { shape, data: integers }),
-            _ => (*name, Input::F32 { shape, data: floats }),
+        .map(|given| match given.element {
+            Some(TensorElementType::Int32) => (given.name, Input::I32 { shape: given.shape, data: &given.integers }),
+            _ => (given.name, Input::F32 { shape: given.shape, data: &given.floats }),
         })
         .collect();
     let names: Vec<String> = case.param("outputs")?;
