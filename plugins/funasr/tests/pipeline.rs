@@ -250,6 +250,19 @@ fn long_silences_are_let_go() {
 }
 
 #[test]
+#[ignore = "needs 2 GB and a minute or two"]
+fn a_working_day_is_heard_to_its_end() {
+    let model = load("paraformer-long-tiny", json!({"punc_model": "punc-tiny"})).expect("it loads");
+    let clips = clips();
+    let hours = 8 * 3600 * 16_000 / clips.len();
+    let samples = clips.repeat(hours);
+    let heard = listen(&*model, &samples, json!({}));
+    let last = heard.segments.last().expect("there is speech");
+    assert!((last.end - samples.len() as f64 / 16_000.0).abs() < 30.0, "{}", last.end);
+    assert!(heard.segments.windows(2).all(|pair| pair[0].start <= pair[1].start));
+}
+
+#[test]
 fn what_a_model_cannot_do_is_refused() {
     let refused = load("paraformer-tiny", json!({"spk_model": "campplus-tiny"})).err().expect("no times, no speakers");
     assert_eq!((refused.kind, refused.field.as_deref()), (ErrorKind::InvalidInput, Some("spk_model")));
