@@ -81,7 +81,7 @@ impl Session {
         };
         // An export that differs in a way that was not foreseen is run as it is.
         let session = accelerated
-            .and_then(|changed| runtime.session_of(path, &changed.model, changed.operators, options).ok())
+            .and_then(|changed| runtime.session_with_operators(path, &changed.model, changed.operators, options).ok())
             .map_or_else(|| runtime.session(path, options), Ok)?;
         let layout = Layout::detect(session.inputs(), session.outputs()).map_err(SessionError::Layout)?;
         Ok(Session { session, layout })

@@ -20,11 +20,13 @@
 //! ```
 
 mod error;
+mod graph;
 pub mod model;
 mod runtime;
 mod session;
 
 pub use error::OnnxError;
+pub use graph::{Attribute, Dim, Element, GraphBuilder, Value};
 pub use ort::Error as RuntimeError;
 pub use ort::operator;
 pub use ort::value::{TensorElementType, ValueRef, ValueRefMut};

@@ -91,23 +91,31 @@ impl Runtime {
     ///
     /// [`OnnxError::Graph`] for a file that is no graph or that this library can't run, [`OnnxError::Device`].
     pub fn session(&self, path: &Path, options: &SessionOptions) -> Result<Session, OnnxError> {
-        Session::load(self, path, None, options)
+        Session::load(self, path, None, None, options)
     }
 
-    /// Loads a graph that was changed in memory, `model`, with the operators of our own that it uses. `path` is the file it was made of,
-    /// for messages.
+    /// Loads a graph out of memory; `path` is what errors call it, such as the file that it was made of.
     ///
     /// # Errors
     ///
     /// As [`Runtime::session`].
-    pub fn session_of(
+    pub fn session_of(&self, path: &Path, model: &[u8], options: &SessionOptions) -> Result<Session, OnnxError> {
+        Session::load(self, path, Some(model), None, options)
+    }
+
+    /// The same for a graph that uses operators of our own.
+    ///
+    /// # Errors
+    ///
+    /// As [`Runtime::session`].
+    pub fn session_with_operators(
         &self,
         path: &Path,
         model: &[u8],
         operators: OperatorDomain,
         options: &SessionOptions,
     ) -> Result<Session, OnnxError> {
-        Session::load(self, path, Some((model, operators)), options)
+        Session::load(self, path, Some(model), Some(operators), options)
     }
 }
 

@@ -131,11 +131,12 @@ pub struct Session {
 }
 
 impl Session {
-    /// Loads the file at `path`, or the bytes that were made of it.
+    /// Loads the file at `path`, or the bytes that stand for it, with operators of its own.
     pub(super) fn load(
         runtime: &Runtime,
         path: &Path,
-        changed: Option<(&[u8], OperatorDomain)>,
+        model: Option<&[u8]>,
+        operators: Option<OperatorDomain>,
         options: &SessionOptions,
     ) -> Result<Session, OnnxError> {
         let graph_error =
@@ -157,13 +158,14 @@ impl Session {
         let mut builder = builder
             .with_execution_providers([ep::CPU::default().with_arena_allocator(options.arena).build()])
             .map_err(OnnxError::setup)?;
-        let session = match changed {
-            None => builder.commit_from_file(path).map_err(graph_error)?,
-            Some((model, operators)) => {
-                let mut builder = builder.with_operators(operators).map_err(OnnxError::setup)?;
-                builder.commit_from_memory(model).map_err(graph_error)?
-            }
+        if let Some(operators) = operators {
+            builder = builder.with_operators(operators).map_err(OnnxError::setup)?;
+        }
+        let session = match model {
+            Some(model) => builder.commit_from_memory(model),
+            None => builder.commit_from_file(path),
         };
+        let session = session.map_err(graph_error)?;
         let ports = |outlets: &[ort::value::Outlet]| {
             outlets
                 .iter()
@@ -277,6 +279,18 @@ impl Outputs {
     /// [`OnnxError::Output`] when there is no such output or it is not made of 32-bit floats.
     pub fn f32(&self, name: &str) -> Result<&[f32], OnnxError> {
         self.tensor(name)
+    }
+
+    /// Extents of an output's dimensions.
+    ///
+    /// # Errors
+    ///
+    /// [`OnnxError::Output`] when there is no such output or it is no tensor.
+    pub fn shape(&self, name: &str) -> Result<Vec<usize>, OnnxError> {
+        match self.value(name)?.dtype().tensor_shape() {
+            Some(shape) => Ok(shape.iter().map(|&extent| usize::try_from(extent).unwrap_or(0)).collect()),
+            None => Err(OnnxError::Output { name: name.to_owned(), reason: "is no tensor".to_owned() }),
+        }
     }
 
     /// Values of an integer output, row-major, widened to 64 bits where the graph has 32.

@@ -4,8 +4,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::cache::AudioLayer;
 use super::decoder::{self, Session, Watch};
-use super::session::{self, ModelError};
 use super::packed::{self, Packed};
+use super::session::{self, ModelError};
 use super::team::Team;
 use super::{ComputeType, CrossAttention, encoder};
 use crate::weights::{Dims, Weights};
