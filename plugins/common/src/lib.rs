@@ -3,7 +3,7 @@
 //! | feature | module | for |
 //! |---|---|---|
 //! | `checkpoint` | [`checkpoint`] | tensors out of safetensors, torch, CTranslate2, ggml, GGUF and ONNX files, under their own names |
-//! | `dsp` | [`dsp`] | short-time Fourier transform, mel filter banks |
+//! | `dsp` | [`dsp`] | short-time Fourier transform, mel filter banks, Kaldi features, resampling |
 //! | `kits` | [`kits`] | replaying recorded reference results in a plugin's tests |
 //! | `onnx` | [`onnx`] | ONNX Runtime, its library named at run time; `onnx-cuda` adds NVIDIA cards |
 

@@ -14,6 +14,7 @@ pub mod model;
 pub mod network;
 pub mod options;
 mod pipeline;
+mod plan;
 pub mod punctuation;
 pub mod speakers;
 pub mod text;

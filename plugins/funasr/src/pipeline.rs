@@ -1,17 +1,17 @@
 //! From request to sink: audio → stretches of speech → batches of similar length → text → segments.
 
-use syrinx_plugin_api::{Error, Granularity, Level, Task, TranscribeRequest, TranscriptEvent, TranscriptSink};
+use syrinx_plugin_api::{Error, TranscribeRequest, TranscriptEvent, TranscriptSink};
 use syrinx_plugin_common::onnx::Device;
 
-use crate::asr::paraformer::Hotwords;
-use crate::asr::sensevoice::{SenseVoiceOptions, language_query};
-use crate::asr::{batch, hotwords};
+use crate::asr::batch;
+use crate::asr::sensevoice::SenseVoiceOptions;
 use crate::compose::merge::{self, Merging};
-use crate::compose::transcript::{Composer, Grouping, Heard};
+use crate::compose::transcript::{Composer, Heard};
 use crate::error::FunasrError;
 use crate::frontend::Features;
-use crate::model::{Funasr, Recognizer, SAMPLE_RATE, WITH_SPEAKERS};
-use crate::options::{RequestParameters, SpeakerMode};
+use crate::model::{Funasr, Recognizer, SAMPLE_RATE};
+use crate::options::RequestParameters;
+use crate::plan::{Plan, Recognition, plan};
 use crate::punctuation::SPLIT_SIZE;
 use crate::speakers::{chunk, cluster, turns};
 use crate::text::rich;
@@ -27,23 +27,6 @@ const WINDOW_MS: i64 = 60_000;
 const PROCESSOR_BATCH_MS: u64 = 30_000;
 /// The language of models that know one.
 const PARAFORMER_LANGUAGE: &str = "zh";
-
-/// What a job does, decided before it starts.
-struct Plan {
-    recognition: Recognition,
-    grouping: Grouping,
-    merge_ms: Option<i64>,
-    batch: (u64, u64),
-    tells_speakers: bool,
-    speakers: Option<usize>,
-    emoji: bool,
-    split_size: usize,
-}
-
-enum Recognition {
-    Paraformer { hotwords: Option<Hotwords>, timed: bool },
-    SenseVoice(SenseVoiceOptions),
-}
 
 /// Transcribes.
 ///
@@ -146,73 +129,8 @@ pub(crate) fn warm_up(model: &Funasr) -> Result<(), Error> {
     warm().map_err(|error| run_error(&error))
 }
 
-fn plan(model: &Funasr, request: &TranscribeRequest<'_>, parameters: &RequestParameters) -> Result<Plan, Error> {
-    let settings = &request.settings;
-    if settings.task != Task::Transcribe {
-        return Err(Error::not_supported("this model does not support translations: use a multilingual Whisper model"));
-    }
-    if settings.temperature != 0.0 {
-        let message = "temperature must be 0: this model does not sample";
-        return Err(Error::invalid_input("temperature", message));
-    }
-    let wants_words = settings.granularities.contains(&Granularity::Word);
-    let has_timestamps = model.recognizer.has_timestamps();
-    let asks_times = parameters.timestamp.or(parameters.output_timestamp).unwrap_or(false);
-    if (wants_words || asks_times) && !has_timestamps {
-        let field = if wants_words { "timestamp_granularities" } else { "timestamp" };
-        let message = "this model has no timestamps of words: paraformer-zh-long, paraformer-zh-spk, seaco-paraformer-zh and SenseVoiceSmall have";
-        return Err(Error::invalid_input(field, message));
-    }
-    let can_tell = model.speakers.is_some();
-    if !can_tell && (parameters.preset_spk_num.is_some() || parameters.return_spk_res == Some(true)) {
-        let field = if parameters.preset_spk_num.is_some() { "preset_spk_num" } else { "return_spk_res" };
-        return Err(Error::invalid_input(field, format!("this model does not tell speakers apart: {WITH_SPEAKERS}")));
-    }
-    let tells_speakers = can_tell && parameters.return_spk_res != Some(false);
-    let recognition = match &model.recognizer {
-        Recognizer::Paraformer(paraformer) => {
-            let given = parameters.hotwords().filter(|text| model.hotwords.is_none() || !text.trim().is_empty());
-            let hotwords = match given {
-                Some(text) if paraformer.takes_hotwords() => {
-                    let words = hotwords::tokenize(&text, false, paraformer.spelling(), paraformer.tokens())
-                        .map_err(|error| Error::invalid_input("hotword", error.to_string()))?;
-                    let scale = parameters.clas_scale.unwrap_or(1.0) as f32;
-                    paraformer.embed(&words, scale).map_err(|error| run_error(&error))?
-                }
-                Some(_) => {
-                    model.host.log(Level::Debug, "hotword is ignored: this model takes none");
-                    None
-                }
-                None => model.hotwords.clone(),
-            };
-            Recognition::Paraformer { hotwords, timed: has_timestamps }
-        }
-        Recognizer::SenseVoice(_) => Recognition::SenseVoice(SenseVoiceOptions {
-            language: language_query(settings.language.as_deref().unwrap_or("auto")),
-            use_itn: parameters.use_itn.unwrap_or(false),
-            ban_emo_unk: parameters.ban_emo_unk.unwrap_or(false),
-            timed: wants_words || asks_times || tells_speakers,
-        }),
-    };
-    let is_timed = match &recognition {
-        Recognition::Paraformer { timed, .. } => *timed,
-        Recognition::SenseVoice(options) => options.timed,
-    };
-    let by_stretch = tells_speakers && model.options.spk_mode == Some(SpeakerMode::VadSegment);
-    let by_sentence = is_timed && !by_stretch && model.punctuator.as_ref().is_some_and(|p| !p.is_realtime());
-    Ok(Plan {
-        recognition,
-        grouping: if by_sentence { Grouping::Sentence } else { Grouping::Stretch },
-        merge_ms: parameters.merge_ms().filter(|_| model.vad.is_some()),
-        batch: parameters.batch_ms(),
-        tells_speakers,
-        speakers: parameters.preset_spk_num,
-        emoji: parameters.emoji.unwrap_or(false),
-        split_size: parameters.split_size.unwrap_or(SPLIT_SIZE),
-    })
-}
-
-fn run_error(error: &FunasrError) -> Error {
+/// The error of a job whose run failed.
+pub(crate) fn run_error(error: &FunasrError) -> Error {
     let text = error.to_string();
     // ONNX Runtime reports a failed allocation as a failure of the node (`Failed to allocate memory`, `bad_alloc`).
     if text.contains("allocate") || text.contains("bad_alloc") {

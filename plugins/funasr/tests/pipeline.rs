@@ -252,7 +252,7 @@ fn long_silences_are_let_go() {
 #[test]
 #[ignore = "needs 2 GB and a minute or two"]
 fn a_working_day_is_heard_to_its_end() {
-    let model = load("paraformer-long-tiny", json!({"punc_model": "punc-tiny"})).expect("it loads");
+    let model = load("paraformer-tiny", json!({"punc_model": "punc-tiny"})).expect("it loads");
     let clips = clips();
     let hours = 8 * 3600 * 16_000 / clips.len();
     let samples = clips.repeat(hours);
