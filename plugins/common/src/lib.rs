@@ -5,7 +5,7 @@
 //! | `checkpoint` | [`checkpoint`] | tensors out of safetensors, torch, CTranslate2, ggml, GGUF and ONNX files, under their own names |
 //! | `dsp` | [`dsp`] | short-time Fourier transform, mel filter banks, Kaldi features, resampling |
 //! | `kits` | [`kits`] | replaying recorded reference results in a plugin's tests |
-//! | `onnx` | [`onnx`] | ONNX Runtime, its library named at run time; `onnx-cuda` adds NVIDIA cards |
+//! | `onnx` | [`onnx`] | ONNX Runtime, its library named at run time; graphs changed before they are loaded; `onnx-cuda` adds NVIDIA cards |
 
 #[cfg(feature = "checkpoint")]
 pub mod checkpoint;
