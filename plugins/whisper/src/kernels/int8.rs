@@ -1,9 +1,10 @@
 //! Quantisation: weights to int8, one scale per row; activations to 12 bits per row, not to 8: the instructions for pairs of 16-bit
 //! integers can't saturate, give the same sums on all levels, and leave next to no error of their own.
 
+use super::aligned::Aligned;
 use super::lanes::{LANES, Lanes};
 use super::level::{Kernel, Level};
-use super::panels::{Aligned, padded};
+use super::panels::padded;
 
 /// Largest magnitude of a quantised activation: sums of up to [`MAX_COLS`] products with int8 weights stay within 32 bits.
 const LARGEST: f32 = 2047.0;

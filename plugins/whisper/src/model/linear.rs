@@ -90,6 +90,9 @@ fn product<E: Element>(team: &Team, w: &Panels<E>, x: Rows<'_>, y: &mut [f32], f
 
 /// Divides the outputs of a product among the threads: each of `rows` × `panels` comes up once.
 fn tasks(team: &Team, rows: usize, panels: usize, work: &(impl Fn(Range<usize>, Range<usize>) + Sync + Send)) {
+    if rows == 0 {
+        return;
+    }
     if rows < MANY_ROWS {
         return team.ranges(panels, GRAIN, &|panels| work(0..rows, panels));
     }
@@ -111,4 +114,36 @@ fn quantize(team: &Team, x: Rows<'_>, cols: usize, quantized: &mut QuantizedRows
             step[0] = kernels::quantize_row(&x.values[row * x.stride..][..cols], values);
         }
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+
+    #[test]
+    fn each_output_comes_up_once() {
+        for (rows, panels) in [(0, 3), (1, 1), (5, 33), (24, 1), (121, 17), (1500, 32)] {
+            for threads in [1, 2, 3] {
+                let team = Team::new(threads);
+                let counts: Vec<AtomicUsize> = (0..rows * panels).map(|_| AtomicUsize::default()).collect();
+                team.run(|| {
+                    tasks(&team, rows, panels, &|rows, range| {
+                        for at in rows.flat_map(|row| range.clone().map(move |panel| row * panels + panel)) {
+                            counts[at].fetch_add(1, Ordering::Relaxed);
+                        }
+                    });
+                });
+                assert!(counts.iter().all(|count| count.load(Ordering::Relaxed) == 1));
+            }
+        }
+    }
+
+    #[test]
+    fn no_rows_are_no_work() {
+        let team = Team::new(1);
+        let weight = Packed::F32(Panels::new(&[1.0; 6], 2));
+        project(&team, &weight, None, &[], &mut [], Into::Replace, &mut Workspace::default());
+    }
 }
