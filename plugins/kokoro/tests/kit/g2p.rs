@@ -247,9 +247,13 @@ fn front_end(variant: Variant, fallback: Option<Box<dyn Fallback>>) -> Result<En
         .map_err(|error| error.to_string())
 }
 
-/// The directories of the English data sets by name.
-pub(crate) fn assets() -> Result<BTreeMap<String, PathBuf>, String> {
-    ["misaki", "spacy-en"].into_iter().map(|name| Ok((name.to_owned(), asset(name)?))).collect()
+/// The directories of a language's data sets by name.
+pub(crate) fn assets(language: Language) -> Result<BTreeMap<String, PathBuf>, String> {
+    let names: &[&str] = match language {
+        Language::Mandarin => &["jieba", "pypinyin"],
+        _ => &["misaki", "spacy-en"],
+    };
+    names.iter().map(|name| Ok(((*name).to_owned(), asset(name)?))).collect()
 }
 
 /// Directory of a data set, from the store, fetched if need be.

@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use candle_core::{DType, Device, Tensor};
 use serde_json::{Value, json};
 use syrinx_plugin_common::kits::{Case, Got};
-use syrinx_plugin_kokoro::chunk::{chunk_english, phonemes_of};
-use syrinx_plugin_kokoro::english::English;
+use syrinx_plugin_kokoro::chunk::{Token, chunk_english, chunk_text, phonemes_of};
+use syrinx_plugin_kokoro::front_ends::FrontEnds;
 use syrinx_plugin_kokoro::language::Language;
 use syrinx_plugin_kokoro::network::{Device as Place, find_network};
 use syrinx_plugin_kokoro::timestamps::join_timestamps;
@@ -204,29 +204,37 @@ pub(crate) fn end_to_end(case: &Case) -> Result<Got, String> {
     let pattern = regex::Regex::new(&pattern).map_err(text)?;
     let speed: f32 = case.param("speed")?;
     let whole: String = case.param("text")?;
-    if !language.is_english() {
-        return Err(format!("there is no front end for {language}"));
-    }
-    let english = English::new(&super::g2p::assets()?);
+    let front_ends = FrontEnds::new(&super::g2p::assets(language)?, None, &vocabulary);
+    let tokens = |text: &str| front_ends.tokens(language, text).map_err(|error| error.to_string());
     let (mut got, mut results) = (Got::new(), Vec::new());
     for (text_index, line) in pattern.split(whole.trim()).filter(|line| !line.trim().is_empty()).enumerate() {
-        for chunk in chunk_english(&english.tokens(language, line).map_err(|error| error.to_string())?, MAX_PHONEMES) {
+        let chunks: Vec<(String, Vec<Token>)> = if language.is_english() {
+            chunk_english(&tokens(line)?, MAX_PHONEMES)
+                .into_iter()
+                .map(|chunk| (chunk.graphemes, chunk.tokens))
+                .collect()
+        } else {
+            let texts = chunk_text(line).into_iter();
+            texts.map(|text| Ok((text.clone(), tokens(&text)?))).collect::<Result<_, String>>()?
+        };
+        for (graphemes, tokens) in chunks {
             let number = results.len();
-            let phonemes = phonemes_of(&chunk.tokens);
+            let phonemes = phonemes_of(&tokens);
             let style = voice.row(style_row(phonemes.chars().count()));
             let noise = case.tensor(&format!("in.noise{number}"))?.to_f32();
             let harmonics = Harmonics::Noise(Noise::Given(&noise));
             let spoken = network.run(&vocabulary.encode(&phonemes), &style, speed, harmonics).map_err(text)?;
-            let spans = join_timestamps(&chunk.tokens, &spoken.frames);
-            let timestamps: Vec<Value> = chunk
-                .tokens
-                .iter()
-                .zip(spans)
-                .map(|(token, span)| json!([token.text, span.map(|span| span.0), span.map(|span| span.1)]))
-                .collect();
+            // Only English tokens are words.
+            let timestamps: Option<Vec<Value>> = language.is_english().then(|| {
+                let spans = join_timestamps(&tokens, &spoken.frames);
+                let spans = tokens.iter().zip(spans);
+                spans
+                    .map(|(token, span)| json!([token.text, span.map(|span| span.0), span.map(|span| span.1)]))
+                    .collect()
+            });
             results.push(json!({
-                "graphemes": chunk.graphemes,
-                "phonemes": chunk.phonemes,
+                "graphemes": graphemes,
+                "phonemes": phonemes,
                 "text_index": text_index,
                 "pred_dur": spoken.frames,
                 "samples": spoken.samples.len(),
