@@ -274,7 +274,7 @@ impl Drop for Server {
 /// A folder with the plugins of real models.
 pub fn real_plugins() -> PathBuf {
     let plugins = workspace::scratch("e2e-plugins");
-    for family in ["whisper", "kokoro"] {
+    for family in ["whisper", "kokoro", "funasr"] {
         let built = workspace::plugin(family);
         let name = fixtures::library_name(&format!("syrinx_plugin_{family}"));
         fixtures::replace(&built, &plugins.join(name));
