@@ -38,7 +38,9 @@ class Whisper:
         return np.frombuffer(pcm, np.int16).astype(np.float32) / 32768.0
 
     def run(self, samples) -> dict:
-        segments, _ = self.model.transcribe(samples, language="en", beam_size=self.job["beam_size"])
+        segments, _ = self.model.transcribe(
+            samples, language="en", beam_size=self.job["beam_size"], temperature=0
+        )
         self.text = "".join(segment.text for segment in segments)
         return {"first_audio_s": None, "audio_s": len(samples) / 16_000}
 
