@@ -274,15 +274,6 @@ impl WhisperModel {
         })
     }
 
-    /// Runs `work` on the team, with the spare buffers; a second window at the same time gets its own.
-    fn with_work<R: Send>(&self, work: impl FnOnce(&mut encoder::Work) -> R + Send) -> R {
-        let spare = || self.spare.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut buffers = spare().take().unwrap_or_default();
-        let done = self.team.run(|| work(&mut buffers));
-        *spare() = Some(buffers);
-        done
-    }
-
     /// Starts decoding.
     ///
     /// # Panics
@@ -306,8 +297,8 @@ impl WhisperModel {
     /// # Errors
     /// The tokens don't fit the context or the vocabulary, or a head doesn't exist or is named twice.
     pub fn cross_attention(
-        self: &Arc<Self>,
-        audio: &Arc<AudioFeatures>,
+        &self,
+        audio: &AudioFeatures,
         tokens: &[u32],
         heads: &[(usize, usize)],
     ) -> Result<CrossAttention, ModelError> {
