@@ -8,7 +8,10 @@ use std::{
     fs::{self, File},
     path::{Path, PathBuf},
     process::Command,
-    sync::{Mutex, OnceLock},
+    sync::{
+        Mutex, OnceLock,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 
 /// Which build of the beeper.
@@ -110,8 +113,10 @@ pub fn library_name(name: &str) -> String {
 
 /// Puts a copy of `from` at `to` in one step, as whoever updates a plugin should: a mapped file is never written to.
 pub fn replace(from: &Path, to: &Path) {
+    // Tests of one program may do so at the same time.
+    static COUNT: AtomicUsize = AtomicUsize::new(0);
     let mut fresh = OsString::from(to);
-    fresh.push(".part");
+    fresh.push(format!(".part{}", COUNT.fetch_add(1, Ordering::Relaxed)));
     fs::copy(from, &fresh).unwrap_or_else(|error| panic!("copying {}: {error}", from.display()));
     fs::rename(&fresh, to).unwrap_or_else(|error| panic!("renaming to {}: {error}", to.display()));
 }
