@@ -43,9 +43,13 @@ fn workers(server: &Server) -> Vec<u32> {
     fs::read_dir("/proc").expect("Linux has it").filter_map(Result::ok).filter_map(of).collect()
 }
 
+fn signal(process: u32, signal: libc::c_int) {
+    // SAFETY: a plain system call; the process is our own server or a worker of it.
+    unsafe { libc::kill(process as libc::pid_t, signal) };
+}
+
 fn kill(process: u32) {
-    // SAFETY: a plain system call; the process is a worker of our own server.
-    unsafe { libc::kill(process as libc::pid_t, libc::SIGKILL) };
+    signal(process, libc::SIGKILL);
 }
 
 fn wait_until(what: &str, server: &Server, mut holds: impl FnMut() -> bool) {
@@ -146,6 +150,16 @@ fn a_request_that_has_sent_nothing_survives_its_process() {
     assert_eq!((response.status, response.body == expected), (200, true), "{}", response.text());
     let [second] = workers(&server)[..] else { panic!("one model, one process") };
     assert_ne!(first, second);
+
+    // A service manager's way to stop a service; the server is the one who obeys.
+    let request = speech(&server, "frail", json!({"fail": "slow", "pause_ms": 300}));
+    thread::sleep(Duration::from_millis(200));
+    for number in [libc::SIGTERM, libc::SIGINT, libc::SIGSTOP, libc::SIGCONT] {
+        signal(second, number);
+    }
+    let response = request.wait();
+    assert_eq!((response.status, response.body == expected), (200, true), "{}", response.text());
+    assert_eq!(workers(&server), [second]);
 }
 
 #[test]

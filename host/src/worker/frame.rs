@@ -34,7 +34,7 @@ pub(super) fn write(to: &mut impl Write, kind: u8, job: u64, payload: &[u8]) -> 
     header[..4].copy_from_slice(&(payload.len() as u32).to_le_bytes());
     header[4] = kind;
     header[5..].copy_from_slice(&job.to_le_bytes());
-    let sent = to.write_vectored(&[IoSlice::new(&header), IoSlice::new(payload)])?;
+    let sent = uninterrupted(|| to.write_vectored(&[IoSlice::new(&header), IoSlice::new(payload)]))?;
     if sent < HEADER {
         to.write_all(&header[sent..])?;
     }
@@ -47,7 +47,7 @@ pub(super) fn write(to: &mut impl Write, kind: u8, job: u64, payload: &[u8]) -> 
 /// When the other end is gone in the middle of a frame, or sends something else.
 pub(super) fn read(from: &mut impl Read) -> io::Result<Option<Frame>> {
     let mut header = [0; HEADER];
-    if from.read(&mut header[..1])? == 0 {
+    if uninterrupted(|| from.read(&mut header[..1]))? == 0 {
         return Ok(None);
     }
     from.read_exact(&mut header[1..])?;
@@ -60,6 +60,16 @@ pub(super) fn read(from: &mut impl Read) -> io::Result<Option<Frame>> {
     let mut payload = vec![0; length];
     from.read_exact(&mut payload)?;
     Ok(Some(Frame { kind: rest[0], job, payload }))
+}
+
+/// Signals that are handled interrupt calls that wait.
+fn uninterrupted(mut call: impl FnMut() -> io::Result<usize>) -> io::Result<usize> {
+    loop {
+        match call() {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            result => return result,
+        }
+    }
 }
 
 /// Samples as bytes.
@@ -76,11 +86,23 @@ pub(super) fn to_samples(bytes: &[u8]) -> impl Iterator<Item = f32> {
 mod tests {
     use super::*;
 
-    /// Takes and gives one byte at a time.
-    struct Slow(Vec<u8>, usize);
+    /// Takes and gives one byte at a time, and is interrupted before each.
+    struct Slow(Vec<u8>, usize, bool);
+
+    impl Slow {
+        fn new(bytes: Vec<u8>) -> Self {
+            Self(bytes, 0, false)
+        }
+
+        fn interrupt(&mut self) -> io::Result<()> {
+            self.2 = !self.2;
+            if self.2 { Err(io::ErrorKind::Interrupted.into()) } else { Ok(()) }
+        }
+    }
 
     impl Write for Slow {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.interrupt()?;
             self.0.extend(bytes.first());
             Ok(bytes.len().min(1))
         }
@@ -92,6 +114,7 @@ mod tests {
 
     impl Read for Slow {
         fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+            self.interrupt()?;
             let Some(byte) = self.0.get(self.1) else { return Ok(0) };
             into[0] = *byte;
             self.1 += 1;
@@ -101,7 +124,7 @@ mod tests {
 
     #[test]
     fn frames_survive_short_reads_and_writes() {
-        let mut pipe = Slow(Vec::new(), 0);
+        let mut pipe = Slow::new(Vec::new());
         let samples = [0.5, -1.0, f32::MIN_POSITIVE];
         write(&mut pipe, 7, u64::MAX - 1, &to_bytes(&samples)).unwrap();
         write(&mut pipe, 1, 0, &[]).unwrap();
@@ -114,11 +137,11 @@ mod tests {
 
     #[test]
     fn half_a_frame_and_nonsense_are_errors() {
-        let mut pipe = Slow(Vec::new(), 0);
+        let mut pipe = Slow::new(Vec::new());
         write(&mut pipe, 7, 1, b"payload").unwrap();
         pipe.0.pop();
         assert_eq!(read(&mut pipe).unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
-        let mut nonsense = Slow(vec![0xff; 100], 0);
+        let mut nonsense = Slow::new(vec![0xff; 100]);
         assert_eq!(read(&mut nonsense).unwrap_err().kind(), io::ErrorKind::InvalidData);
     }
 }

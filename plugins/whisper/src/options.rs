@@ -61,7 +61,7 @@ pub struct LaunchOptions {
     pub max_new_tokens: Option<usize>,
     /// Whether the model translates. Set it to false for fine-tunes that have unlearned it, such as Belle.
     pub translations: Option<bool>,
-    /// Leave out stretches without speech in requests that don't say (false).
+    /// Leave out stretches without speech in requests that don't say (true where Silero VAD is at hand).
     pub vad_filter: Option<bool>,
     /// Decode the stretches of speech of a file side by side in requests that don't say (false): faster, without context between them.
     pub batched: Option<bool>,
@@ -169,7 +169,7 @@ pub struct RequestParameters {
     pub vad_filter: Option<bool>,
     /// When speech starts and ends, for `vad_filter` and `batched`.
     pub vad_parameters: VadParameters,
-    /// OpenAI's way to say the same: switches `vad_filter` on where Silero VAD is at hand. The parameters above win.
+    /// OpenAI's way to say the same, where Silero VAD is at hand. The parameters above win.
     pub chunking_strategy: Option<ServerVad>,
     /// Decode the stretches of speech side by side: faster, without context between them. The launch option's value by default.
     pub batched: Option<bool>,
@@ -399,7 +399,7 @@ impl RequestParameters {
         if batched {
             return Ok(Some(SpeechFilter { vad, batch: Some(self.batch_size.or(launch.batch_size)) }));
         }
-        let filters = self.vad_filter.or(launch.vad_filter).unwrap_or(strategy.is_some());
+        let filters = self.vad_filter.or(launch.vad_filter).unwrap_or(has_vad);
         Ok(filters.then_some(SpeechFilter { vad, batch: None }))
     }
 
@@ -502,14 +502,16 @@ mod tests {
     }
 
     #[test]
-    fn speech_is_looked_for_when_asked() {
+    fn speech_is_looked_for_unless_somebody_says_otherwise() {
         let filter = |parameters: serde_json::Value, launch: serde_json::Value| {
             let parameters: RequestParameters = serde_json::from_value(parameters).expect("right types");
             parameters.speech_filter(&serde_json::from_value(launch).expect("right types"), true)
         };
-        assert_eq!(filter(json!({}), json!({})).expect("fine"), None);
-        let plain = filter(json!({"vad_filter": true}), json!({})).expect("fine").expect("asked");
-        assert_eq!(plain, SpeechFilter { vad: VadOptions::default(), batch: None });
+        let plain = SpeechFilter { vad: VadOptions::default(), batch: None };
+        assert_eq!(filter(json!({}), json!({})).expect("fine").as_ref(), Some(&plain));
+        assert_eq!(filter(json!({}), json!({"vad_filter": false})).expect("fine"), None);
+        let asked = filter(json!({"vad_filter": true}), json!({"vad_filter": false})).expect("fine");
+        assert_eq!(asked.as_ref(), Some(&plain));
         assert_eq!(filter(json!({"vad_filter": false}), json!({"vad_filter": true})).expect("fine"), None);
         let batched = filter(json!({"vad_parameters": {"threshold": 0.3}}), json!({"batched": true, "batch_size": 4}));
         let batched = batched.expect("fine").expect("launched so");

@@ -51,13 +51,14 @@ fn any_sound_comes_to_an_end() {
 }
 
 #[test]
-fn silence_is_silent_for_whom_looks_for_speech() {
+fn silence_is_silent() {
     let model = load("whisper-base", json!({}));
     let text = |parameters: Value| request(json!([{"silence": 35}]), parameters).run(&*model, None).unwrap().text();
-    assert_ne!(text(json!({"language": "en", "beam_size": 1})), "", "as in the reference");
-    assert_eq!(text(json!({"language": "en", "vad_filter": true})), "");
+    let unfiltered = json!({"language": "en", "beam_size": 1, "vad_filter": false});
+    assert_ne!(text(unfiltered), "", "as in the reference");
+    assert_eq!(text(json!({"language": "en"})), "");
     assert_eq!(text(json!({"language": "en", "batched": true})), "");
-    assert_eq!(text(json!({"vad_filter": true})), "", "whatever the language may be");
+    assert_eq!(text(json!({})), "", "whatever the language may be");
 }
 
 #[test]
