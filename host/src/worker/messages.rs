@@ -2,7 +2,7 @@
 
 use super::frame::{self, Frame};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
-use std::{collections::BTreeMap, io, path::PathBuf};
+use std::{borrow::Cow, collections::BTreeMap, io, path::PathBuf};
 use syrinx_plugin_api::{
     Device, Error, LoadRequest, ModelCard, SpeechEvent, SpeechSettings, TranscribeSettings, TranscriptEvent,
 };
@@ -140,7 +140,7 @@ pub(super) trait Message: Sized {
     ///
     /// # Errors
     /// When it is no JSON (a float that isn't a number, say).
-    fn encode(&self) -> io::Result<(u8, Vec<u8>)>;
+    fn encode(&self) -> io::Result<(u8, Cow<'_, [u8]>)>;
 
     /// # Errors
     /// When the frame is none of these messages.
@@ -148,14 +148,14 @@ pub(super) trait Message: Sized {
 }
 
 impl Message for Order {
-    fn encode(&self) -> io::Result<(u8, Vec<u8>)> {
+    fn encode(&self) -> io::Result<(u8, Cow<'_, [u8]>)> {
         Ok(match self {
             Self::Load(assignment) => (kind::LOAD, json(assignment)?),
-            Self::CancelLoad => (kind::CANCEL_LOAD, Vec::new()),
+            Self::CancelLoad => (kind::CANCEL_LOAD, Cow::default()),
             Self::Begin(head) => (kind::BEGIN, json(head)?),
-            Self::Samples(bytes) => (kind::SAMPLES, bytes.clone()),
-            Self::Taken(count) => (kind::TAKEN, count.to_le_bytes().to_vec()),
-            Self::Stop => (kind::STOP, Vec::new()),
+            Self::Samples(bytes) => (kind::SAMPLES, Cow::Borrowed(bytes)),
+            Self::Taken(count) => (kind::TAKEN, count.to_le_bytes().to_vec().into()),
+            Self::Stop => (kind::STOP, Cow::default()),
         })
     }
 
@@ -176,14 +176,14 @@ impl Message for Order {
 }
 
 impl Message for Word {
-    fn encode(&self) -> io::Result<(u8, Vec<u8>)> {
+    fn encode(&self) -> io::Result<(u8, Cow<'_, [u8]>)> {
         Ok(match self {
             Self::Log(line) => (kind::LOG, json(line)?),
             Self::Metric(measurement) => (kind::METRIC, json(measurement)?),
             Self::Progress(progress) => (kind::PROGRESS, json(progress)?),
             Self::Loaded(result) => (kind::LOADED, json(result)?),
             Self::Transcript(event) => (kind::TRANSCRIPT, json(event)?),
-            Self::Pcm(samples) => (kind::PCM, frame::to_bytes(samples)),
+            Self::Pcm(samples) => (kind::PCM, frame::to_bytes(samples).into()),
             Self::Note(event) => (kind::NOTE, json(event)?),
             Self::Done(result) => (kind::DONE, json(result)?),
         })
@@ -204,8 +204,8 @@ impl Message for Word {
     }
 }
 
-fn json(value: &impl Serialize) -> io::Result<Vec<u8>> {
-    Ok(serde_json::to_vec(value)?)
+fn json(value: &impl Serialize) -> io::Result<Cow<'static, [u8]>> {
+    Ok(serde_json::to_vec(value)?.into())
 }
 
 fn parse<T: DeserializeOwned>(frame: &Frame) -> io::Result<T> {

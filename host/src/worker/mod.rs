@@ -15,3 +15,10 @@ mod serve;
 
 pub(crate) use process::{Isolated, Process};
 pub(crate) use serve::serve;
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // Every change is one assignment, insert or remove: a panic elsewhere can't leave it half done.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

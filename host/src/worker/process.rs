@@ -2,7 +2,7 @@
 
 use super::{
     connection::{self, Receiver, Sender},
-    frame,
+    frame, lock,
     messages::{Assignment, ClipHead, JobHead, JobTask, LogLine, Measurement, Order, Word},
 };
 use crate::{
@@ -19,7 +19,7 @@ use std::{
     path::PathBuf,
     process::{Child, Command, Stdio},
     sync::{
-        Arc, Condvar, Mutex, MutexGuard, PoisonError,
+        Arc, Condvar, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
         mpsc::{self, RecvTimeoutError},
     },
@@ -91,11 +91,6 @@ enum State {
     Broken(String),
     /// Nobody needs it any more.
     Closed,
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // Every change is one assignment, insert or remove: a panic elsewhere can't leave it half done.
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Process {

@@ -2,7 +2,7 @@
 
 use super::{
     connection::{self, Receiver, Sender},
-    frame,
+    frame, lock,
     messages::{Assignment, ClipHead, JobHead, JobTask, LoadProgress, LogLine, Measurement, Order, Word},
 };
 use std::{
@@ -13,7 +13,7 @@ use std::{
     path::PathBuf,
     process,
     sync::{
-        Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError,
+        Arc, Condvar, Mutex, OnceLock, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
     thread,
@@ -81,11 +81,6 @@ struct Credit {
     /// Pushes that the host will take.
     left: u32,
     is_stopped: bool,
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // Every change is one assignment, insert or remove: a panic elsewhere can't leave it half done.
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Worker {
