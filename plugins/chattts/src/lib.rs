@@ -1,0 +1,4 @@
+//! ChatTTS conversational speech for Syrinx, on libtorch.
+
+pub mod speaker;
+pub mod text;

@@ -1,0 +1,1 @@
+//! Speakers: vectors, strings, seeds, audio prompts.
