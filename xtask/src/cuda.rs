@@ -1,7 +1,7 @@
 //! Building for NVIDIA cards without an installed CUDA: the compiler comes out of NVIDIA's wheels, pinned in `xtask/cuda/*.txt`.
 //!
 //! CUDA's libraries are not linked. Where the linker looks for them it finds empty ones, and the addresses of their functions are left to be
-//! found at the first call, so that what is built also runs where there is no CUDA. `plugins/whisper/src/model/candle/cuda.rs` opens the
+//! found at the first call, so that what is built also runs where there is no CUDA. `plugins/common/src/cuda.rs` opens the
 //! real libraries before. Only the runtime (`cudart`), which is called while a library is being loaded, is linked into it.
 
 use crate::{command, place};

@@ -3,12 +3,15 @@
 //! | feature | module | for |
 //! |---|---|---|
 //! | `checkpoint` | [`checkpoint`] | tensors out of safetensors, torch, CTranslate2, ggml, GGUF and ONNX files, under their own names |
+//! | `cuda` | [`cuda`] | CUDA's libraries, opened when a card is asked for |
 //! | `dsp` | [`dsp`] | short-time Fourier transform, mel filter banks, Kaldi features, resampling |
 //! | `kits` | [`kits`] | replaying recorded reference results in a plugin's tests |
 //! | `onnx` | [`onnx`] | ONNX Runtime, its library named at run time; graphs changed before they are loaded; `onnx-cuda` adds NVIDIA cards |
 
 #[cfg(feature = "checkpoint")]
 pub mod checkpoint;
+#[cfg(all(feature = "cuda", unix))]
+pub mod cuda;
 #[cfg(feature = "dsp")]
 pub mod dsp;
 #[cfg(feature = "kits")]

@@ -81,10 +81,20 @@ impl fmt::Display for Device {
 
 impl Device {
     /// As candle has it.
-    fn candle(self) -> Result<candle_core::Device, NetworkError> {
+    ///
+    /// # Errors
+    /// It isn't there, this build lacks it, or what drives it isn't there.
+    pub fn candle(self) -> Result<candle_core::Device, NetworkError> {
+        #[cfg(all(feature = "cuda", unix))]
+        if let Device::Cuda(_) = self {
+            let version = candle_core::cuda_backend::cudarc::driver::sys::CUDA_VERSION;
+            syrinx_plugin_common::cuda::load(version)
+                .map_err(|error| NetworkError::Device(format!("`{self}` can't be used: {error}")))?;
+        }
         let device = match self {
             Device::Cpu => Ok(candle_core::Device::Cpu),
-            Device::Cuda(index) => candle_core::Device::new_cuda(index as usize),
+            // A stream of its own: candle's default one is another for each thread, and requests move between threads.
+            Device::Cuda(index) => candle_core::Device::new_cuda_with_stream(index as usize),
             Device::Metal(index) => candle_core::Device::new_metal(index as usize),
         };
         device.map_err(|error| NetworkError::Device(format!("`{self}` can't be used: {error}")))

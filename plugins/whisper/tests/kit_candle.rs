@@ -1,5 +1,6 @@
 //! The reference cases of the network and of what is decided upon its logits, with the network on candle: the code that accelerators run,
-//! on the processor, at the tolerances of the kit. Everything else doesn't know the backend; see the runner `kit`.
+//! on the processor, at the tolerances of the kit. `SYRINX_KIT_DEVICE=cuda:0` runs them on a card. Everything else doesn't know the backend;
+//! see the runner `kit`.
 
 #[path = "kit/audio.rs"]
 #[allow(dead_code, reason = "the cases of the front end are run elsewhere")]
@@ -15,12 +16,16 @@ mod network;
 mod timing;
 
 use std::process::ExitCode;
+use std::sync::LazyLock;
 
 use syrinx_plugin_common::kits::{self, Op};
-use syrinx_plugin_whisper::model::{DeviceName, Place};
+use syrinx_plugin_whisper::model::Place;
 
 /// What the networks of the cases run on.
-const PLACE: Place = Place::Candle(DeviceName::Cpu);
+static PLACE: LazyLock<Place> = LazyLock::new(|| {
+    let device = std::env::var("SYRINX_KIT_DEVICE").ok();
+    Place::find(device.as_deref(), Some("candle")).unwrap_or_else(|error| panic!("SYRINX_KIT_DEVICE: {error}"))
+});
 
 fn main() -> ExitCode {
     let ops: Vec<Op> = [decode::OPS, network::OPS, timing::OPS].concat();

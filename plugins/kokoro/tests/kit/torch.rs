@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use candle_core::{DType, Device, Tensor};
 use serde_json::{Value, json};
@@ -44,15 +44,27 @@ fn network(case: &Case) -> Result<Arc<TorchNetwork>, String> {
         return Ok(Arc::clone(network));
     }
     let checkpoint = find_network(&key.0, None, Place::Cpu).map_err(text)?;
-    let options = TorchOptions { form, ..TorchOptions::default() };
+    let options = TorchOptions { form, device: device()?.clone(), ..TorchOptions::default() };
     let network = Arc::new(TorchNetwork::load(&checkpoint, options).map_err(text)?);
     loaded.insert(key, Arc::clone(&network));
     Ok(network)
 }
 
+/// Where the network runs: on the processor, or where `SYRINX_KIT_DEVICE` says, such as `cuda:0`.
+fn device() -> Result<&'static Device, String> {
+    static DEVICE: OnceLock<Result<Device, String>> = OnceLock::new();
+    DEVICE
+        .get_or_init(|| {
+            let name = std::env::var("SYRINX_KIT_DEVICE").unwrap_or_else(|_| "cpu".to_owned());
+            name.parse::<Place>()?.candle().map_err(text)
+        })
+        .as_ref()
+        .map_err(Clone::clone)
+}
+
 fn input(case: &Case, name: &str) -> Result<Tensor, String> {
     let tensor = case.tensor(name)?;
-    Tensor::from_vec(tensor.to_f32(), tensor.shape(), &Device::Cpu).map_err(text)
+    Tensor::from_vec(tensor.to_f32(), tensor.shape(), device()?).map_err(text)
 }
 
 /// Adds a tensor to what was computed.

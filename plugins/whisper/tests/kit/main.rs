@@ -11,12 +11,13 @@ mod vad;
 mod writers;
 
 use std::process::ExitCode;
+use std::sync::LazyLock;
 
 use syrinx_plugin_common::kits::{self, Op};
 use syrinx_plugin_whisper::model::Place;
 
 /// What the networks of the cases run on.
-const PLACE: Place = Place::Native;
+static PLACE: LazyLock<Place> = LazyLock::new(|| Place::Native);
 
 fn main() -> ExitCode {
     let ops: Vec<Op> =

@@ -37,7 +37,7 @@ pub(crate) fn model(case: &Case) -> Result<Arc<WhisperModel>, String> {
     if let Some(model) = loaded.get(&dir) {
         return Ok(Arc::clone(model));
     }
-    let options = LoadOptions { place: crate::PLACE, ..LoadOptions::default() };
+    let options = LoadOptions { place: *crate::PLACE, ..LoadOptions::default() };
     let model = Arc::new(WhisperModel::load(&dir, &options).map_err(text)?);
     loaded.insert(dir, Arc::clone(&model));
     Ok(model)

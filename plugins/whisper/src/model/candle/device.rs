@@ -12,7 +12,8 @@ use crate::model::{ComputeType, DeviceName, PlaceError};
 pub(in crate::model) fn open(name: DeviceName) -> Result<Device, PlaceError> {
     #[cfg(all(feature = "cuda", unix))]
     if let DeviceName::Cuda(_) = name {
-        super::cuda::load().map_err(|error| PlaceError::absent(name, error, PROCESSOR))?;
+        syrinx_plugin_common::cuda::load(candle_core::cuda_backend::cudarc::driver::sys::CUDA_VERSION)
+            .map_err(|error| PlaceError::absent(name, error, PROCESSOR))?;
     }
     let opened = match name {
         DeviceName::Cpu => Ok(Device::Cpu),

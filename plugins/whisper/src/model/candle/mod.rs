@@ -3,8 +3,6 @@
 //! A step of any number of sessions is one pass: see [`plan`] for how their tokens are laid out, and [`rows`] for where keys and values
 //! are. The host waits for the device once per step, for the logits.
 
-#[cfg(all(feature = "cuda", unix))]
-mod cuda;
 mod decoder;
 mod device;
 mod encoder;

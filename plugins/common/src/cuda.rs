@@ -1,33 +1,30 @@
 //! CUDA's libraries, opened when a card is asked for.
 //!
-//! `cargo xtask plugin whisper --cuda` leaves the addresses of their functions to be found at the first call, so that the plugin also loads,
+//! `cargo xtask plugin FAMILY --cuda` leaves the addresses of their functions to be found at the first call, so that the plugin also loads,
 //! and computes on the processor, where there is no CUDA. By then the libraries have to be there: a function that isn't found ends the
 //! process. So nothing of CUDA may be called before [`load`] has succeeded. A plugin that was linked in the usual way has them already.
 
 use std::sync::OnceLock;
 
-use candle_core::cuda_backend::cudarc::driver::sys::CUDA_VERSION;
 use libloading::os::unix::{Library, RTLD_GLOBAL, RTLD_NOW};
 
-/// The version that the plugin was built with, e.g. 13 of 13000. Libraries of other major versions have other functions.
-const MAJOR: u32 = CUDA_VERSION / 1000;
-
-/// Opens the libraries, once in the life of the process.
+/// Opens the libraries that candle calls, once in the life of the process. `version` is the one that the plugin was built with, as
+/// CUDA writes it (`CUDA_VERSION`, such as 13000): libraries of other major versions have other functions.
 ///
 /// # Errors
 /// One is missing or can't be used; the message names it and what to do.
-pub(super) fn load() -> Result<(), String> {
+pub fn load(version: u32) -> Result<(), String> {
     static LOADED: OnceLock<Result<(), String>> = OnceLock::new();
-    LOADED.get_or_init(load_all).clone()
+    LOADED.get_or_init(|| load_all(version / 1000)).clone()
 }
 
-fn load_all() -> Result<(), String> {
+fn load_all(major: u32) -> Result<(), String> {
     open("libcuda.so.1").map_err(|error| format!("{error}; it is part of NVIDIA's driver"))?;
     // cuRAND's own version is 10 in CUDA 11 to 13.
-    let names = ["libcublasLt", "libcublas", "libnvrtc"].map(|name| format!("{name}.so.{MAJOR}"));
+    let names = ["libcublasLt", "libcublas", "libnvrtc"].map(|name| format!("{name}.so.{major}"));
     for name in names.iter().map(String::as_str).chain(["libcurand.so.10"]) {
         open(name).map_err(|error| {
-            format!("{error}; it is part of CUDA {MAJOR}: install it, or name its folder in LD_LIBRARY_PATH")
+            format!("{error}; it is part of CUDA {major}: install it, or name its folder in LD_LIBRARY_PATH")
         })?;
     }
     Ok(())
