@@ -9,6 +9,7 @@
 
 mod connection;
 mod frame;
+mod limits;
 mod messages;
 mod process;
 mod serve;

@@ -2,11 +2,12 @@
 
 use super::{
     connection::{self, Receiver, Sender},
-    frame, lock,
+    frame, limits, lock,
     messages::{Assignment, ClipHead, JobHead, JobTask, LogLine, Measurement, Order, Word},
 };
 use crate::{
-    models::{Executor, Job, JobKind, OwnedClip},
+    machine::resident_bytes,
+    models::{Executor, Job, JobKind, OwnedClip, WorkerLimits},
     plugins::Generation,
 };
 use std::{
@@ -19,7 +20,7 @@ use std::{
     path::PathBuf,
     process::{Child, Command, Stdio},
     sync::{
-        Arc, Condvar, Mutex, PoisonError,
+        Arc, Condvar, Mutex, OnceLock, PoisonError,
         atomic::{AtomicU64, Ordering},
         mpsc::{self, RecvTimeoutError},
     },
@@ -68,6 +69,8 @@ pub(crate) struct Isolated {
     pub(crate) services: Arc<dyn HostServices>,
     /// Native runtimes by name.
     pub(crate) runtimes: std::collections::BTreeMap<String, PathBuf>,
+    /// What the process may take of the machine.
+    pub(crate) limits: WorkerLimits,
 }
 
 /// Runs jobs in a worker.
@@ -137,6 +140,15 @@ impl Executor for Process {
         }
     }
 
+    fn memory(&self) -> Option<u64> {
+        // One that is being started again takes some, too, soon.
+        let process = match &*lock(&self.keeper.state) {
+            State::Serving(worker) => Some(lock(&worker.child).id()),
+            _ => None,
+        };
+        Some(process.and_then(resident_bytes).unwrap_or(0))
+    }
+
     /// A job whose worker ends is begun once more if nothing was heard of it yet.
     fn run(&self, job: Job<'_>) -> Result<(), Error> {
         let mut task = Task::new(job.kind);
@@ -144,6 +156,10 @@ impl Executor for Process {
             let Some(worker) = self.keeper.worker(&task)? else { return Ok(()) };
             match worker.run(&mut task) {
                 Ending::Done(result) => return result,
+                // It may be the one that took it all.
+                Ending::Lost if worker.excess.get().is_some() => {
+                    return Err(Error::out_of_resources(worker.excess.get().cloned().unwrap_or_default()));
+                }
                 Ending::Lost if is_last || task.has_pushed => break,
                 Ending::Lost => {}
             }
@@ -310,7 +326,7 @@ fn send_job(orders: &Sender<Order>, job: u64, task: JobTask, input: &[f32], clip
     orders.send(job, &Order::Begin(JobHead { task, input: input.len(), clips: heads.collect() }))?;
     let clips = clips.iter().map(|clip| clip.samples.as_slice());
     for piece in std::iter::once(input).chain(clips).flat_map(|samples| samples.chunks(frame::SAMPLES)) {
-        orders.send(job, &Order::Samples(frame::to_bytes(piece)))?;
+        orders.send_samples(job, piece)?;
     }
     Ok(())
 }
@@ -334,6 +350,8 @@ struct Worker {
     end: Mutex<Option<String>>,
     ended: Condvar,
     last_words: Arc<Mutex<VecDeque<String>>>,
+    /// It took more memory than it may: what is told of that.
+    excess: OnceLock<String>,
 }
 
 impl Worker {
@@ -342,7 +360,13 @@ impl Worker {
         let failed =
             |error: io::Error| Error::out_of_resources(format!("the model's process can't be started: {error}"));
         let (worker, words) = Self::spawn(&isolated.uid).map_err(failed)?;
+        limits::apply(&isolated.limits, &isolated.uid, lock(&worker.child).id());
         let worker = Arc::new(worker);
+        if isolated.limits.memory_bytes.is_some() {
+            let (worker, limits) = (worker.clone(), isolated.limits);
+            let watch = move || worker.watch(&limits);
+            thread::Builder::new().name("worker memory".to_owned()).spawn(watch).map_err(failed)?;
+        }
         let (loaded, card) = mpsc::channel();
         {
             let (worker, services) = (worker.clone(), isolated.services.clone());
@@ -373,6 +397,9 @@ impl Worker {
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => {
                     let reason = worker.wait_for_end();
+                    if let Some(excess) = worker.excess.get() {
+                        return Err(Error::out_of_resources(excess.clone()));
+                    }
                     return Err(Error::internal(format!("the process that loads the model ended: {reason}")));
                 }
             }
@@ -406,6 +433,7 @@ impl Worker {
             end: Mutex::new(None),
             ended: Condvar::new(),
             last_words,
+            excess: OnceLock::new(),
         };
         Ok((worker, words))
     }
@@ -473,7 +501,7 @@ impl Worker {
                 Err(error) => break error.to_string(),
             }
         };
-        let mut reason = status;
+        let mut reason = self.excess.get().cloned().unwrap_or(status);
         if let Some(error) = confusion {
             reason = format!("{reason} ({error})");
         }
@@ -534,7 +562,19 @@ impl Worker {
         }
     }
 
-    /// Ends a process that hangs.
+    /// Ends the process when it takes more memory than it may. Returns when it has ended.
+    fn watch(&self, limits: &WorkerLimits) {
+        while !self.has_ended() {
+            if let Some(excess) = limits::excess(limits, lock(&self.child).id()) {
+                let excess = self.excess.get_or_init(|| excess);
+                self.kill(excess);
+                return;
+            }
+            thread::sleep(limits::LOOK);
+        }
+    }
+
+    /// Ends a process that hangs or takes too much.
     fn kill(&self, reason: &str) {
         tracing::error!(reason, "killing a model's process");
         let _ = lock(&self.child).kill();
