@@ -17,6 +17,9 @@ use syrinx_plugin_api::Object;
 /// Xinference's port, which its clients and documents use.
 pub const DEFAULT_PORT: u16 = 9997;
 
+/// Most that [`Limits::job`] can be.
+const LONGEST_JOB: Duration = Duration::from_secs(365 * 24 * 3600);
+
 /// Name of the settings file, looked for in the working directory.
 pub const FILE_NAME: &str = "syrinx.toml";
 
@@ -496,6 +499,9 @@ impl Config {
             let names = "limits.job_seconds, limits.upload_silence_seconds and limits.reader_silence_seconds";
             return wrong(names, &0, "at least 1");
         }
+        if limits.job > LONGEST_JOB {
+            return wrong("limits.job_seconds", &limits.job.as_secs(), "at most a year");
+        }
         if limits.upload_memory < limits.body_bytes {
             return wrong("limits.upload_memory_bytes", &limits.upload_memory, "at least limits.body_bytes");
         }
@@ -638,6 +644,9 @@ mod tests {
     fn impossible_limits_are_refused() {
         let mut config = Config::default();
         config.limits.audio_seconds = f64::NAN;
+        assert!(config.check().is_err());
+        let mut config = Config::default();
+        config.limits.job = Duration::MAX;
         assert!(config.check().is_err());
     }
 }

@@ -170,7 +170,7 @@ fn nobody_waits_longer_than_they_have() {
     assert_eq!((shed.status, code(&shed).as_str()), (503, "overloaded"), "{}", shed.text());
     assert!(shed.total < Duration::from_millis(800), "{:?}", shed.total);
     // The mean of what was measured: about three seconds.
-    assert!((2..=4).contains(&retry_after(&shed)), "{}", retry_after(&shed));
+    assert!((2..=6).contains(&retry_after(&shed)), "{}", retry_after(&shed));
     assert_eq!(occupied.wait().status, 200);
 }
 

@@ -4,7 +4,7 @@
 //! |---|---|---|
 //! | `x-request-timeout` | `timeout` | seconds from the request's arrival to the end of its answer |
 //! | `x-priority` | `priority` | `high`, `normal` or `low`; by itself a streamed answer is `high`, others are `normal` |
-//! | `x-stainless-read-timeout`, `x-stainless-timeout` | | what OpenAI's clients (Python, Node) tell of their patience: seconds to the beginning of the answer |
+//! | `x-stainless-read-timeout`, `x-stainless-timeout` | | what OpenAI's clients (Python, Node) tell of their patience: seconds from the end of the request to the beginning of the answer |
 
 use super::{body::Fields, error::ApiError};
 use crate::{
@@ -88,32 +88,27 @@ impl Terms {
     /// # Errors
     /// 400 that names the field or the header at fault.
     pub(crate) fn agree(self, fields: &Fields) -> Result<Agreed, ApiError> {
-        let timeout = match (fields.number(TIMEOUT.1)?, self.header(TIMEOUT.0)) {
-            (Some(number), _) => Some((TIMEOUT.1, positive(number))),
-            (None, Some(text)) => Some((TIMEOUT.0, seconds(text))),
-            (None, None) => None,
-        };
-        let finish_within = match timeout {
+        let field = fields.number(TIMEOUT.1)?.map(|number| (TIMEOUT.1, positive(number)));
+        let header = || self.header(TIMEOUT.0).map(|text| (TIMEOUT.0, seconds(text)));
+        let finish_within = match field.or_else(header) {
             None => self.longest,
             Some((_, Some(time))) => time.min(self.longest),
             Some((name, None)) => {
                 return Err(ApiError::invalid(name, format!("`{name}` must be a number of seconds above 0")));
             }
         };
-        let priority = match (fields.text(PRIORITY.1)?, self.header(PRIORITY.0)) {
-            (Some(text), _) => Some((PRIORITY.1, text.parse())),
-            (None, Some(text)) => Some((PRIORITY.0, text.parse())),
-            (None, None) => None,
-        };
-        let priority = match priority {
+        let field = fields.text(PRIORITY.1)?.map(|text| (PRIORITY.1, text.parse()));
+        let header = || self.header(PRIORITY.0).map(|text| (PRIORITY.0, text.parse()));
+        let priority = match field.or_else(header) {
             None => None,
             Some((_, Ok(priority))) => Some(priority),
             Some((name, Err(()))) => {
                 return Err(ApiError::invalid(name, format!("`{name}` must be one of {}", Priority::NAMES)));
             }
         };
-        // Nobody writes these by hand, so what makes no sense is no reason to refuse anything.
+        // Nobody writes these by hand, so what makes no sense is no reason to refuse anything. They begin when all is sent.
         let patience = CLIENTS_PATIENCE.iter().filter_map(|name| seconds(self.header(name)?)).min();
+        let patience = patience.map(|patience| self.admitted.arrived.elapsed().saturating_add(patience));
         let patience = patience.map_or(finish_within, |patience| patience.min(finish_within));
         Ok(Agreed { admitted: self.admitted, priority, finish_within, patience })
     }
@@ -152,7 +147,8 @@ fn seconds(text: &str) -> Option<Duration> {
 }
 
 fn positive(seconds: f64) -> Option<Duration> {
-    Duration::try_from_secs_f64(seconds).ok().filter(|time| !time.is_zero())
+    // What is no time that can be told is longer than any limit.
+    (seconds > 0.0).then(|| Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX))
 }
 
 #[cfg(test)]
@@ -178,7 +174,7 @@ mod tests {
         assert_eq!(times(&[("x-request-timeout", "7")], json!({}), true), (7, 7));
         assert_eq!(times(&[("x-request-timeout", "7")], json!({"timeout": 3}), false), (3, 3));
         assert_eq!(times(&[("x-request-timeout", "1e9")], json!({}), false), (100, 100));
-        assert!(agree(&[("x-request-timeout", "1e30")], json!({})).is_err(), "longer than time itself");
+        assert_eq!(times(&[("x-request-timeout", "1e300")], json!({"timeout": null}), false), (100, 100));
         for bad in [json!({"timeout": 0}), json!({"timeout": -1}), json!({"timeout": "soon"}), json!({"timeout": []})] {
             let error = agree(&[], bad.clone()).err().unwrap();
             assert!(error.to_string().contains("timeout"), "{bad}: {error}");

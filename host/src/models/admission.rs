@@ -139,7 +139,7 @@ impl Admission {
         }
         // Waiting for nothing helps nobody: neither those behind it, nor the client, who could ask another server.
         let expected = state.queue.expected_wait(&ticket.caller, ticket.priority, now).unwrap_or_default();
-        if now + expected > ticket.start_by() {
+        if expected > ticket.start_by().saturating_duration_since(now) {
             return Err(JobError::Overloaded {
                 uid: uid(),
                 expected,

@@ -137,8 +137,8 @@ impl Models {
             let message = format!("`{field}` needs a process of its own, so `isolation` can't be \"in-process\"");
             return Err(LaunchError::invalid(field, message));
         }
-        let default = if is_limited { Isolation::Process } else { self.settings.isolation };
-        spec.isolation.filter(|_| !is_limited).unwrap_or(default).applies(plugin)
+        let wanted = if is_limited { Isolation::Process } else { spec.isolation.unwrap_or(self.settings.isolation) };
+        wanted.applies(plugin)
     }
 
     /// The plugin that runs an entry.

@@ -222,17 +222,14 @@ impl Models {
             cancel: slot.cancel.clone(),
             report,
         };
-        let asked = slot.spec.worker;
-        let limits = WorkerLimits {
-            memory_bytes: asked.memory_bytes.or(self.settings.worker.memory_bytes),
-            cpus: asked.cpus.or(self.settings.worker.cpus),
-        };
+        let is_isolated = self.is_isolated(&slot.spec, plugin)?;
+        let limits = if is_isolated { slot.spec.worker.or(self.settings.worker) } else { WorkerLimits::default() };
         let request = LoadRequest {
             model: slot.entry.name.clone(),
             model_dir: files.dir.clone(),
             assets: files.assets.clone(),
             options: options.clone(),
-            threads: self.threads(options, &limits),
+            threads: threads(options, self.settings.threads, &limits),
         };
         let told = |message: &str| redacted(message, known_path(&slot.spec));
         let failed = |error: Error| match error.kind {
@@ -249,9 +246,7 @@ impl Models {
         };
         let services = Arc::new(services);
         #[cfg(unix)]
-        if self.is_isolated(&slot.spec, plugin)?
-            && let Some(staged) = &plugin.staged
-        {
+        if is_isolated && let Some(staged) = &plugin.staged {
             let isolated = Isolated {
                 uid: slot.uid.clone(),
                 generation: plugin.clone(),
@@ -269,14 +264,12 @@ impl Models {
     }
 }
 
-impl Models {
-    /// CPU threads for a model: as its launch says, else as the settings say, else one for each CPU that its process may use;
-    /// 0 leaves it to the plugin.
-    fn threads(&self, options: &Object, limits: &WorkerLimits) -> usize {
-        let asked = options.get("threads").and_then(Value::as_u64).and_then(|threads| usize::try_from(threads).ok());
-        let given = [asked, Some(self.settings.threads), limits.cpus];
-        given.into_iter().flatten().find(|threads| *threads > 0).unwrap_or(0)
-    }
+/// CPU threads for a model: as its launch says, else as the settings say, else one for each CPU that its process may use; 0
+/// leaves it to the plugin. Models that are busy at the same time share the CPUs: dividing threads among them was slower, since
+/// whoever works alone then leaves CPUs idle.
+fn threads(options: &Object, setting: usize, limits: &WorkerLimits) -> usize {
+    let asked = options.get("threads").and_then(Value::as_u64).and_then(|threads| usize::try_from(threads).ok());
+    [asked, Some(setting), limits.cpus].into_iter().flatten().find(|threads| *threads > 0).unwrap_or(0)
 }
 
 /// What the caller knows of this machine's directories: the one it named itself.
@@ -328,5 +321,20 @@ impl Progress for DownloadProgress<'_> {
         tracing::info!(uid = self.slot.uid, "{message}");
         let content = redacted(message, known_path(&self.slot.spec));
         self.models.events.note(&self.slot.uid, Severity::Warning, "downloading", content);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_launch_decides_about_threads_before_the_settings_and_those_before_the_cpus() {
+        let launch = |threads| Object::from_iter([("threads".to_owned(), Value::from(threads))]);
+        let two_cpus = WorkerLimits { cpus: Some(2), memory_bytes: None };
+        assert_eq!(threads(&launch(3), 4, &two_cpus), 3);
+        assert_eq!(threads(&launch(0), 4, &two_cpus), 4);
+        assert_eq!(threads(&Object::new(), 0, &two_cpus), 2);
+        assert_eq!(threads(&Object::new(), 0, &WorkerLimits::default()), 0);
     }
 }

@@ -80,6 +80,13 @@ pub struct WorkerLimits {
     pub cpus: Option<usize>,
 }
 
+impl WorkerLimits {
+    /// These, and `others` where there are none.
+    fn or(self, others: Self) -> Self {
+        Self { memory_bytes: self.memory_bytes.or(others.memory_bytes), cpus: self.cpus.or(others.cpus) }
+    }
+}
+
 impl Settings {
     /// Those of a server.
     pub fn of(config: &Config, cache_dir: PathBuf) -> Self {

@@ -96,10 +96,10 @@ fn plan(holders: &[Holder], need: u64, limit: u64) -> Option<Vec<String>> {
 
 /// Tells what holds the memory.
 fn no_room(uid: &str, holders: &[Holder], need: u64, limit: u64) -> String {
-    let limit = format!("{} that models may take (limits.model_memory_bytes)", megabytes(limit));
+    let all = format!("{} that models may take (limits.model_memory_bytes)", megabytes(limit));
     let needs = format!("there is no memory for `{uid}`, which needs about {}", megabytes(need));
-    if holders.is_empty() {
-        return format!("{needs}: more than the {limit}");
+    if need > limit {
+        return format!("{needs}: more than the {all}");
     }
     let held = holders.iter().map(|Holder { uid, bytes, r#use }| {
         let r#use = match r#use {
@@ -109,7 +109,7 @@ fn no_room(uid: &str, holders: &[Holder], need: u64, limit: u64) -> String {
         };
         format!("`{uid}` ({}, {})", megabytes(*bytes), r#use)
     });
-    format!("{needs}: the {limit} are held by {}", held.collect::<Vec<_>>().join(", "))
+    format!("{needs}: the {all} are held by {}", held.collect::<Vec<_>>().join(", "))
 }
 
 fn megabytes(bytes: u64) -> String {

@@ -217,7 +217,7 @@ impl Slot {
             last_used: used.map(wall_clock),
             idle_unload_at: idle_since
                 .zip(self.idle_limit(idle))
-                .map(|(since, limit)| wall_clock(since).checked_add(limit).unwrap_or(self.created)),
+                .and_then(|(since, limit)| wall_clock(since).checked_add(limit)),
             state,
         }
     }

@@ -2,7 +2,9 @@
 
 use super::{
     connection::{self, Receiver, Sender},
-    frame, limits, lock,
+    frame,
+    limits::{self, Leash},
+    lock,
     messages::{Assignment, ClipHead, JobHead, JobTask, LogLine, Measurement, Order, Word},
 };
 use crate::{
@@ -156,12 +158,14 @@ impl Executor for Process {
             let Some(worker) = self.keeper.worker(&task)? else { return Ok(()) };
             match worker.run(&mut task) {
                 Ending::Done(result) => return result,
-                // It may be the one that took it all.
-                Ending::Lost if worker.excess.get().is_some() => {
-                    return Err(Error::out_of_resources(worker.excess.get().cloned().unwrap_or_default()));
-                }
-                Ending::Lost if is_last || task.has_pushed => break,
                 Ending::Lost => {}
+            }
+            // It may be the one that took all the memory.
+            if let Some(excess) = worker.excess.get() {
+                return Err(Error::out_of_resources(excess.clone()));
+            }
+            if is_last || task.has_pushed {
+                break;
             }
         }
         Err(Error::out_of_resources("the process that ran the model ended in the middle of the request; try again"))
@@ -350,6 +354,7 @@ struct Worker {
     end: Mutex<Option<String>>,
     ended: Condvar,
     last_words: Arc<Mutex<VecDeque<String>>>,
+    leash: Leash,
     /// It took more memory than it may: what is told of that.
     excess: OnceLock<String>,
 }
@@ -359,12 +364,11 @@ impl Worker {
     fn start(isolated: &Isolated, is_first: bool) -> Result<(Arc<Self>, ModelCard), Error> {
         let failed =
             |error: io::Error| Error::out_of_resources(format!("the model's process can't be started: {error}"));
-        let (worker, words) = Self::spawn(&isolated.uid).map_err(failed)?;
-        limits::apply(&isolated.limits, &isolated.uid, lock(&worker.child).id());
+        let (worker, words) = Self::spawn(&isolated.uid, isolated.limits).map_err(failed)?;
         let worker = Arc::new(worker);
-        if isolated.limits.memory_bytes.is_some() {
-            let (worker, limits) = (worker.clone(), isolated.limits);
-            let watch = move || worker.watch(&limits);
+        if worker.leash.needs_watch() {
+            let worker = worker.clone();
+            let watch = move || worker.watch();
             thread::Builder::new().name("worker memory".to_owned()).spawn(watch).map_err(failed)?;
         }
         let (loaded, card) = mpsc::channel();
@@ -406,7 +410,7 @@ impl Worker {
         }
     }
 
-    fn spawn(uid: &str) -> io::Result<(Self, Receiver<Word>)> {
+    fn spawn(uid: &str, limits: WorkerLimits) -> io::Result<(Self, Receiver<Word>)> {
         let (ours, theirs) = UnixStream::pair()?;
         ours.set_write_timeout(Some(STUCK))?;
         let (said, says) = io::pipe()?;
@@ -418,6 +422,7 @@ impl Worker {
             // Ctrl-C in a terminal is for the host, which lets jobs finish.
             .process_group(0)
             .spawn()?;
+        let leash = Leash::around(child.id(), limits, uid);
         let last_words = Arc::default();
         {
             let (uid, last_words) = (uid.to_owned(), Arc::clone(&last_words));
@@ -433,6 +438,7 @@ impl Worker {
             end: Mutex::new(None),
             ended: Condvar::new(),
             last_words,
+            leash,
             excess: OnceLock::new(),
         };
         Ok((worker, words))
@@ -501,6 +507,9 @@ impl Worker {
                 Err(error) => break error.to_string(),
             }
         };
+        if let Some(excess) = self.leash.verdict() {
+            self.excess.get_or_init(|| excess);
+        }
         let mut reason = self.excess.get().cloned().unwrap_or(status);
         if let Some(error) = confusion {
             reason = format!("{reason} ({error})");
@@ -563,9 +572,9 @@ impl Worker {
     }
 
     /// Ends the process when it takes more memory than it may. Returns when it has ended.
-    fn watch(&self, limits: &WorkerLimits) {
+    fn watch(&self) {
         while !self.has_ended() {
-            if let Some(excess) = limits::excess(limits, lock(&self.child).id()) {
+            if let Some(excess) = self.leash.excess() {
                 let excess = self.excess.get_or_init(|| excess);
                 self.kill(excess);
                 return;

@@ -1,4 +1,4 @@
-//! The worker's side: loads a model, runs its jobs, each on a thread of its own.
+//! The worker's side: loads a model, runs its jobs, each on a thread that it has to itself.
 
 use super::{
     connection::{self, Receiver, Sender},
@@ -113,7 +113,8 @@ impl Worker {
                 && let Some(Arriving { head, samples }) = arriving.remove(&job)
             {
                 let worker = self.clone();
-                thread::Builder::new().name(format!("job {job}")).spawn(move || worker.run(job, head, &samples))?;
+                // On threads that stay for the next job: what models keep for each thread needn't be made again.
+                tokio::task::spawn_blocking(move || worker.run(job, head, &samples));
             }
         }
         Ok(())
