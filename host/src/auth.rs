@@ -32,17 +32,44 @@ pub struct Settings {
     pub key_file: Option<PathBuf>,
     /// Whether `/metrics` answers without a key.
     pub open_metrics: bool,
+    /// How much each key may ask.
+    pub limits: KeyLimits,
+    /// Keys with limits of their own; they are accepted, too.
+    pub own: Vec<LimitedKey>,
+}
+
+/// How much a key may ask of the models.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct KeyLimits {
+    /// Requests at a time, those that wait included.
+    pub requests: Option<usize>,
+    /// Requests in any 60 s.
+    pub requests_per_minute: Option<usize>,
+    /// Whether they may be more urgent than they are by themselves.
+    pub may_raise_priority: bool,
+}
+
+/// A key with limits of its own.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LimitedKey {
+    /// The key.
+    pub key: StoredKey,
+    /// All of its limits: those for every key don't hold for it.
+    #[serde(default)]
+    pub limits: KeyLimits,
 }
 
 impl Settings {
     /// Whether requests need a key. A key file switches this on, even an empty one.
     pub fn is_on(&self) -> bool {
-        !self.keys.is_empty() || self.key_file.is_some()
+        !self.keys.is_empty() || !self.own.is_empty() || self.key_file.is_some()
     }
 }
 
 /// A key as it is kept: its digest.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct StoredKey([u8; DIGEST]);
 
 impl StoredKey {
@@ -194,17 +221,25 @@ impl Keys {
         !self.settings.open_metrics
     }
 
-    /// Whether this is one of the keys.
-    pub fn accept(&self, key: &str) -> bool {
+    /// The key as it is kept, if it is one of them.
+    pub fn find(&self, key: &str) -> Option<StoredKey> {
+        fn any<'a>(keys: impl Iterator<Item = &'a StoredKey>, given: &StoredKey) -> Choice {
+            keys.fold(Choice::from(0), |found, key| found | key.matches(given))
+        }
         let given = StoredKey::of(key);
-        let any = |keys: &[StoredKey]| keys.iter().fold(Choice::from(0), |found, key| found | key.matches(&given));
-        let mut found = any(&self.settings.keys);
+        let mut found = any(self.settings.keys.iter(), &given);
+        found |= any(self.settings.own.iter().map(|own| &own.key), &given);
         if let Some(file) = &self.file {
             let mut file = file.lock().unwrap_or_else(PoisonError::into_inner);
             file.refresh();
-            found |= any(&file.keys);
+            found |= any(file.keys.iter(), &given);
         }
-        found.into()
+        bool::from(found).then_some(given)
+    }
+
+    /// Whether this is one of the keys.
+    pub fn accept(&self, key: &str) -> bool {
+        self.find(key).is_some()
     }
 }
 
@@ -285,6 +320,9 @@ mod tests {
         assert!(keys.is_on() && keys.accept("one") && keys.accept("two"));
         assert!(!keys.accept("") && !keys.accept("On") && !keys.accept(&StoredKey::of("one").line()));
         assert!(!Keys::open(Settings::default()).unwrap().is_on());
+        let own = LimitedKey { key: StoredKey::of("three"), limits: KeyLimits::default() };
+        let keys = Keys::open(Settings { own: vec![own], ..Settings::default() }).unwrap();
+        assert!(keys.is_on() && keys.find("three") == Some(StoredKey::of("three")) && !keys.accept("one"));
     }
 
     #[test]

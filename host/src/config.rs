@@ -2,8 +2,8 @@
 //!
 //! [`Overrides`] is one such layer, with everything optional; [`Config`] is what comes out.
 
-use crate::auth::{self, StoredKey};
-use crate::models::Isolation;
+use crate::auth::{self, KeyLimits, LimitedKey, StoredKey};
+use crate::models::{Isolation, WorkerLimits};
 use serde::Deserialize;
 use std::{
     collections::BTreeMap,
@@ -16,6 +16,9 @@ use syrinx_plugin_api::Object;
 
 /// Xinference's port, which its clients and documents use.
 pub const DEFAULT_PORT: u16 = 9997;
+
+/// Most that [`Limits::job`] can be.
+const LONGEST_JOB: Duration = Duration::from_secs(365 * 24 * 3600);
 
 /// Name of the settings file, looked for in the working directory.
 pub const FILE_NAME: &str = "syrinx.toml";
@@ -49,6 +52,8 @@ pub struct Config {
     pub isolation: Isolation,
     /// Models to launch at the start.
     pub launch: Vec<LaunchAtStart>,
+    /// Whether a request that names a model of the catalogue launches it.
+    pub auto_launch: bool,
 }
 
 /// How much of what is accepted.
@@ -62,10 +67,16 @@ pub struct Limits {
     pub audio_seconds: f64,
     /// Requests that may wait per model, beyond those that run.
     pub queue: usize,
-    /// CPU threads per job; 0 leaves it to the plugin.
+    /// CPU threads per model; 0 leaves it to the plugin.
     pub threads: usize,
-    /// Longest time that a job may take.
+    /// Longest time that a request may take, waiting included.
     pub job: Duration,
+    /// How long a model may be idle before it is unloaded; zero: for ever.
+    pub idle: Duration,
+    /// Most bytes that all models together take; 0: as many as there are.
+    pub model_memory: u64,
+    /// What the process of a model may take.
+    pub worker: WorkerLimits,
     /// Longest silence in the middle of a request body.
     pub upload_silence: Duration,
     /// Longest time that a client may leave a response unread before its connection is closed.
@@ -110,6 +121,7 @@ impl Default for Config {
             limits: Limits::default(),
             isolation: Isolation::default(),
             launch: Vec::new(),
+            auto_launch: false,
         }
     }
 }
@@ -123,6 +135,9 @@ impl Default for Limits {
             queue: 64,
             threads: 0,
             job: Duration::from_secs(3600),
+            idle: Duration::ZERO,
+            model_memory: 0,
+            worker: WorkerLimits::default(),
             upload_silence: Duration::from_secs(60),
             reader_silence: Duration::from_secs(60),
             upload_memory: 2 << 30,
@@ -164,6 +179,8 @@ pub struct Overrides {
     pub isolation: Option<Isolation>,
     /// See [`Config::launch`]. A layer that names models replaces those of the layer below.
     pub launch: Option<Vec<LaunchAtStart>>,
+    /// See [`Config::auto_launch`].
+    pub auto_launch: Option<bool>,
 }
 
 /// Who may use the server, in one layer.
@@ -176,6 +193,10 @@ pub struct AuthOverrides {
     pub key_file: Option<PathBuf>,
     /// See [`auth::Settings::open_metrics`].
     pub open_metrics: Option<bool>,
+    /// See [`auth::Settings::limits`].
+    pub limits: Option<KeyLimits>,
+    /// See [`auth::Settings::own`].
+    pub key: Option<Vec<LimitedKey>>,
 }
 
 /// The limits of one layer. Times are in seconds.
@@ -194,6 +215,14 @@ pub struct LimitOverrides {
     pub threads: Option<usize>,
     /// See [`Limits::job`].
     pub job_seconds: Option<u64>,
+    /// See [`Limits::idle`].
+    pub idle_seconds: Option<u64>,
+    /// See [`Limits::model_memory`].
+    pub model_memory_bytes: Option<u64>,
+    /// See [`WorkerLimits::memory_bytes`]; 0 is no limit.
+    pub worker_memory_bytes: Option<u64>,
+    /// See [`WorkerLimits::cpus`]; 0 is no limit.
+    pub worker_cpus: Option<usize>,
     /// See [`Limits::upload_silence`].
     pub upload_silence_seconds: Option<u64>,
     /// See [`Limits::reader_silence`].
@@ -318,6 +347,7 @@ impl Overrides {
                 keys: read.keys("SYRINX_API_KEYS")?,
                 key_file: read.text("SYRINX_KEY_FILE").map(PathBuf::from),
                 open_metrics: read.parsed("SYRINX_OPEN_METRICS", "true or false")?,
+                ..AuthOverrides::default()
             },
             limits: LimitOverrides {
                 body_bytes: read.parsed("SYRINX_MAX_BODY_BYTES", WHOLE)?,
@@ -326,6 +356,10 @@ impl Overrides {
                 queue: read.parsed("SYRINX_QUEUE", WHOLE)?,
                 threads: read.parsed("SYRINX_THREADS", WHOLE)?,
                 job_seconds: read.parsed("SYRINX_JOB_SECONDS", WHOLE)?,
+                idle_seconds: read.parsed("SYRINX_IDLE_SECONDS", WHOLE)?,
+                model_memory_bytes: read.parsed("SYRINX_MODEL_MEMORY_BYTES", WHOLE)?,
+                worker_memory_bytes: read.parsed("SYRINX_WORKER_MEMORY_BYTES", WHOLE)?,
+                worker_cpus: read.parsed("SYRINX_WORKER_CPUS", WHOLE)?,
                 upload_silence_seconds: read.parsed("SYRINX_UPLOAD_SILENCE_SECONDS", WHOLE)?,
                 reader_silence_seconds: read.parsed("SYRINX_READER_SILENCE_SECONDS", WHOLE)?,
                 upload_memory_bytes: read.parsed("SYRINX_UPLOAD_MEMORY_BYTES", WHOLE)?,
@@ -336,6 +370,7 @@ impl Overrides {
             },
             isolation: read.parsed("SYRINX_ISOLATION", Isolation::NAMES)?,
             launch: None,
+            auto_launch: read.parsed("SYRINX_AUTO_LAUNCH", "true or false")?,
         })
     }
 }
@@ -410,11 +445,14 @@ impl Config {
         set(&mut self.cors_origins, layer.cors_origins);
         set(&mut self.isolation, layer.isolation);
         set(&mut self.launch, layer.launch);
+        set(&mut self.auto_launch, layer.auto_launch);
         self.metrics_host = layer.metrics_host.or_else(|| self.metrics_host.take());
         self.metrics_port = layer.metrics_port.or(self.metrics_port);
         set(&mut self.auth.keys, layer.auth.keys);
         self.auth.key_file = layer.auth.key_file.map(expand_home).or_else(|| self.auth.key_file.take());
         set(&mut self.auth.open_metrics, layer.auth.open_metrics);
+        set(&mut self.auth.limits, layer.auth.limits);
+        set(&mut self.auth.own, layer.auth.key);
         let (limits, layer) = (&mut self.limits, layer.limits);
         set(&mut limits.body_bytes, layer.body_bytes);
         set(&mut limits.input_characters, layer.input_characters);
@@ -422,6 +460,13 @@ impl Config {
         set(&mut limits.queue, layer.queue);
         set(&mut limits.threads, layer.threads);
         set(&mut limits.job, seconds(layer.job_seconds));
+        set(&mut limits.idle, seconds(layer.idle_seconds));
+        set(&mut limits.model_memory, layer.model_memory_bytes);
+        set(
+            &mut limits.worker.memory_bytes,
+            layer.worker_memory_bytes.map(|bytes| Some(bytes).filter(|bytes| *bytes > 0)),
+        );
+        set(&mut limits.worker.cpus, layer.worker_cpus.map(|cpus| Some(cpus).filter(|cpus| *cpus > 0)));
         set(&mut limits.upload_silence, seconds(layer.upload_silence_seconds));
         set(&mut limits.reader_silence, seconds(layer.reader_silence_seconds));
         set(&mut limits.upload_memory, layer.upload_memory_bytes);
@@ -453,6 +498,9 @@ impl Config {
         if limits.upload_silence.is_zero() || limits.reader_silence.is_zero() || limits.job.is_zero() {
             let names = "limits.job_seconds, limits.upload_silence_seconds and limits.reader_silence_seconds";
             return wrong(names, &0, "at least 1");
+        }
+        if limits.job > LONGEST_JOB {
+            return wrong("limits.job_seconds", &limits.job.as_secs(), "at most a year");
         }
         if limits.upload_memory < limits.body_bytes {
             return wrong("limits.upload_memory_bytes", &limits.upload_memory, "at least limits.body_bytes");
@@ -555,6 +603,23 @@ mod tests {
     }
 
     #[test]
+    fn keys_have_limits() {
+        let file = "[auth.limits]\nrequests = 4\n[[auth.key]]\nkey = \"one\"\nlimits = { requests_per_minute = 60 }\n";
+        let mut config = Config::default();
+        config.merge(Overrides::from_toml(file, Path::new("s.toml")).unwrap());
+        assert_eq!(config.auth.limits, KeyLimits { requests: Some(4), ..KeyLimits::default() });
+        let limits = KeyLimits { requests_per_minute: Some(60), ..KeyLimits::default() };
+        assert_eq!(config.auth.own, [LimitedKey { key: StoredKey::of("one"), limits }]);
+        assert!(config.auth.is_on());
+        for (text, place) in
+            [("[auth.limits]\nrequest = 4\n", ":2:1"), ("[[auth.key]]\nkey = \"one\"\nrequests = 4\n", ":3:1")]
+        {
+            let message = Overrides::from_toml(text, Path::new("s.toml")).unwrap_err().to_string();
+            assert!(message.contains(place), "{message}");
+        }
+    }
+
+    #[test]
     fn messages_do_not_repeat_keys() {
         let message =
             Overrides::from_toml("[auth]\nkeys = [\"my secret\"]\n", Path::new("s.toml")).unwrap_err().to_string();
@@ -579,6 +644,9 @@ mod tests {
     fn impossible_limits_are_refused() {
         let mut config = Config::default();
         config.limits.audio_seconds = f64::NAN;
+        assert!(config.check().is_err());
+        let mut config = Config::default();
+        config.limits.job = Duration::MAX;
         assert!(config.check().is_err());
     }
 }

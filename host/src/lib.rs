@@ -12,6 +12,7 @@
 
 pub mod audio;
 pub mod auth;
+mod callers;
 pub mod cli;
 pub mod config;
 mod connection;

@@ -123,6 +123,17 @@ fn describe(gpu: &sysinfo::Gpu) -> Gpu {
     }
 }
 
+/// Bytes of memory that a process holds; none when there is no such process.
+#[cfg(unix)]
+pub(crate) fn resident_bytes(process: u32) -> Option<u64> {
+    use sysinfo::{Pid, ProcessRefreshKind, ProcessesToUpdate};
+    let process = Pid::from_u32(process);
+    let mut system = System::new().ok()?;
+    let wanted = ProcessRefreshKind::nothing().with_memory().without_tasks();
+    system.refresh_processes_specifics(ProcessesToUpdate::Some(&[process]), true, wanted);
+    system.process(process).map(|process| process.memory())
+}
+
 /// A machine that tells nothing.
 fn unknown() -> Snapshot {
     let cpus = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
@@ -140,6 +151,14 @@ mod tests {
         assert!(first.cpus >= 1 && (0.0..=1.0).contains(&first.cpu_usage), "{first:?}");
         assert!(first.memory_total > 0 && first.memory_available <= first.memory_total, "{first:?}");
         assert_eq!(machine.snapshot(), first, "asked again at once, it does not look again");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn processes_hold_memory() {
+        let ours = resident_bytes(std::process::id()).unwrap();
+        assert!((1 << 20..1 << 40).contains(&ours), "{ours}");
+        assert_eq!(resident_bytes(u32::MAX), None);
     }
 
     #[test]

@@ -6,6 +6,7 @@
 
 use crate::{
     auth::{KeyFileError, Keys},
+    callers::Callers,
     config::{Config, address_of},
     connection::{Activity, Connections},
     http,
@@ -61,6 +62,8 @@ pub struct App {
     pub models: Arc<Models>,
     /// Who may use it.
     pub(crate) keys: Keys,
+    /// What each key asks.
+    pub(crate) callers: Callers,
     /// The machine under it.
     pub(crate) machine: Machine,
     /// Requests being answered.
@@ -142,10 +145,12 @@ impl App {
         let memory = Memory::new(config.limits.upload_memory);
         let metrics = metrics::install().map_err(|error| ServeError::Metrics(error.to_string()))?;
         let keys = Keys::open(config.auth.clone())?;
+        let callers = Callers::new(&config.auth);
         Ok(Arc::new(Self {
             config,
             models,
             keys,
+            callers,
             machine: Machine::new(),
             in_flight: http::InFlight::default(),
             voices: Arc::new(voices),
@@ -280,13 +285,7 @@ fn assemble(config: Config) -> Result<(Arc<App>, Vec<Watch>), ServeError> {
     let catalogue = Catalogue::load(&config.catalogue_dirs)?;
     let provision = Arc::new(RegistryProvision::new(catalogue, store.clone()));
     let plugins = Arc::new(Plugins::new(&store.root().join("staging")).map_err(ServeError::Staging)?);
-    let settings = Settings {
-        queue_limit: config.limits.queue,
-        threads: config.limits.threads,
-        cache_dir: store.root().join("cache"),
-        job_deadline: config.limits.job,
-        isolation: config.isolation,
-    };
+    let settings = Settings::of(&config, store.root().join("cache"));
     let models = Models::new(plugins, provision.clone(), settings);
     let app = App::new(config, models, store.root())?;
     load_plugins(&app)?;
@@ -395,6 +394,7 @@ pub async fn run(listener: TcpListener, app: Arc<App>, stop: impl Future<Output 
             measured.run_upkeep();
         }
     });
+    upkeep.spawn(app.models.clone().unload_idle());
     let graceful = GracefulShutdown::new();
     let mut connections = JoinSet::new();
     let open = Connections::default();

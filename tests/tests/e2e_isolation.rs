@@ -182,6 +182,52 @@ fn a_model_that_keeps_crashing_is_given_up_and_says_why() {
 }
 
 #[test]
+fn a_process_that_takes_too_much_memory_is_ended() {
+    let folders = BeeperFolders::default();
+    let server = server(&folders);
+    server.launch(&json!({"model_name": "tone", "model_uid": "greedy", "memory_bytes": 200_000_000}));
+    launch(&server, "steady", "process");
+    let slow = json!({"fail": "slow", "pause_ms": 700, "stream": true});
+    let stream = speech(&server, "steady", slow);
+    let response = speech(&server, "greedy", json!({"hold_mb": 400, "fail": "slow", "pause_ms": 1000})).wait();
+    assert_eq!(response.status, 503, "{}", response.text());
+    assert!(response.error().contains("than its limit of 200 MB"), "{}", response.error());
+    assert!(server.log().contains("than its limit of 200 MB"), "{}", server.log());
+    assert_eq!(stream.wait().curl, 0, "the other model's stream was disturbed");
+
+    let within = speech(&server, "greedy", json!({"hold_mb": 50, "fail": "slow"})).wait();
+    assert_eq!(within.status, 200, "{}", within.text());
+    let metrics = server.get_text("/metrics");
+    assert!(metrics.contains("syrinx_worker_ends_total{model=\"greedy\"} 1"), "once, without another try: {metrics}");
+    // What the system refuses at once is the process's end as well, and not the machine's.
+    let response = speech(&server, "greedy", json!({"hold_mb": 50_000})).wait();
+    assert_eq!(response.status, 503, "{}", response.text());
+    assert_eq!(speech(&server, "greedy", json!({})).wait().status, 200);
+}
+
+#[test]
+fn a_process_keeps_to_its_cpus() {
+    let folders = BeeperFolders::default();
+    let server = server(&folders);
+    server.launch(&json!({"model_name": "tone", "model_uid": "small", "cpus": 1}));
+    assert_eq!(speech(&server, "small", json!({})).wait().status, 200);
+    let [worker] = workers(&server)[..] else { panic!("limits need a process") };
+    let allowed = |id: &str| {
+        let status = fs::read_to_string(format!("/proc/{worker}/task/{id}/status")).expect("it runs");
+        let list = status.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:")).expect("Linux says");
+        list.trim().to_owned()
+    };
+    let tasks = fs::read_dir(format!("/proc/{worker}/task")).expect("it runs");
+    for task in tasks.filter_map(Result::ok) {
+        let cpus = allowed(&task.file_name().to_string_lossy());
+        assert!(cpus.parse::<usize>().is_ok(), "one CPU, not {cpus}");
+    }
+    let body = json!({"model_name": "tone", "model_type": "audio", "cpus": 1, "isolation": "in-process"});
+    let response = http::post(&server.url("/v1/models")).json(&body).run();
+    assert_eq!((response.status, response.blamed().as_deref()), (400, Some("cpus")), "{}", response.text());
+}
+
+#[test]
 fn no_process_outlives_its_model_its_plugin_or_its_server() {
     let folders = BeeperFolders::default();
     let server = server(&folders);

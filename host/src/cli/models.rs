@@ -7,6 +7,7 @@ use super::{
 };
 use clap::Args;
 use serde_json::{Value, json};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Lists the models that run.
 #[derive(Debug, Args)]
@@ -26,10 +27,26 @@ impl List {
             screen::line(format_args!("{data:#}"));
             return Ok(());
         }
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+        let ago = |model: &Value| model["last_used"].as_u64().map(|used| format!("{} s ago", now.saturating_sub(used)));
+        let state = |model: &Value| match model["pinned"].as_bool() {
+            Some(true) => format!("{}, pinned", text(&model["state"])),
+            _ => text(&model["state"]),
+        };
+        let memory = |model: &Value| model["memory_bytes"].as_u64().map(|bytes| format!("{} MB", bytes / 1_000_000));
         let rows: Vec<Vec<String>> = members(&data)
-            .map(|model| vec![text(&model["id"]), text(&model["model_type"]), text(&model["model_name"])])
+            .map(|model| {
+                vec![
+                    text(&model["id"]),
+                    text(&model["model_type"]),
+                    text(&model["model_name"]),
+                    state(model),
+                    memory(model).unwrap_or_default(),
+                    ago(model).unwrap_or_default(),
+                ]
+            })
             .collect();
-        table::print(&["UID", "Type", "Name"], &rows);
+        table::print(&["UID", "Type", "Name", "State", "Memory", "Used"], &rows);
         Ok(())
     }
 }

@@ -6,8 +6,9 @@
 use super::{
     body::{self, JsonObject},
     error::ApiError,
+    terms::Admitted,
 };
-use crate::server::App;
+use crate::{auth::StoredKey, server::App};
 use axum::{
     Json,
     extract::{Request, State},
@@ -17,7 +18,10 @@ use axum::{
 };
 use serde::Serialize;
 use serde_json::Value;
-use std::sync::Arc;
+use std::{
+    sync::{Arc, Mutex},
+    time::Instant,
+};
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
@@ -33,14 +37,22 @@ pub(super) fn is_open(path: &str) -> bool {
     OPEN.contains(&path) || path.starts_with("/docs/")
 }
 
-/// Middleware: lets a request through that has a key, or needs none.
-pub(super) async fn guard(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
+/// Whether a path brings work for a model, of which each key may have so much.
+fn is_work(path: &str) -> bool {
+    ["/v1/audio/speech", "/v1/audio/transcriptions", "/v1/audio/translations"].contains(&path)
+}
+
+/// Middleware: lets a request through that has a key, or needs none, and doesn't ask too much.
+pub(super) async fn guard(State(app): State<Arc<App>>, mut request: Request, next: Next) -> Response {
     let path = request.uri().path();
     if is_open(path) || (path == "/metrics" && !app.keys.guard_metrics()) {
         return next.run(request).await;
     }
-    match check(&app, request.headers()) {
-        Ok(()) => next.run(request).await,
+    match check(&app, request.headers()).and_then(|key| admit(&app, key, is_work(path))) {
+        Ok(admitted) => {
+            request.extensions_mut().insert(admitted);
+            next.run(request).await
+        }
         Err(error) => {
             body::discard(&app, request);
             error.into_response()
@@ -48,17 +60,31 @@ pub(super) async fn guard(State(app): State<Arc<App>>, request: Request, next: N
     }
 }
 
-/// Whether these headers have a key, or none is needed.
+/// Counts a request among those of its key.
+///
+/// # Errors
+/// 429.
+fn admit(app: &App, key: Option<StoredKey>, is_work: bool) -> Result<Admitted, ApiError> {
+    let arrived = Instant::now();
+    let turn = key.as_ref().filter(|_| is_work).map(|key| app.callers.enter(key, arrived)).transpose();
+    let turn = turn
+        .map_err(|error| ApiError::too_many(error.to_string(), error.retry_after()).with_code("rate_limit_exceeded"))?;
+    // Without keys there is nobody who could permit it.
+    let may_raise_priority = key.as_ref().is_none_or(|key| app.callers.limits(key).may_raise_priority);
+    Ok(Admitted { arrived, key, may_raise_priority, turn: Arc::new(Mutex::new(turn)) })
+}
+
+/// The key that these headers have; none if none is needed.
 ///
 /// # Errors
 /// 401.
-pub(super) fn check(app: &App, headers: &HeaderMap) -> Result<(), ApiError> {
+pub(super) fn check(app: &App, headers: &HeaderMap) -> Result<Option<StoredKey>, ApiError> {
     if !app.keys.is_on() {
-        return Ok(());
+        return Ok(None);
     }
     let given: Vec<&str> = given(headers).collect();
-    if given.iter().any(|key| app.keys.accept(key)) {
-        return Ok(());
+    if let Some(key) = given.iter().find_map(|key| app.keys.find(key)) {
+        return Ok(Some(key));
     }
     Err(ApiError::unauthorized(if given.is_empty() {
         "this server needs an API key: send it as `Authorization: Bearer <key>` or as `x-api-key`"

@@ -166,12 +166,22 @@ impl fmt::Display for ApiError {
 /// How long a client should wait for a model that is being loaded.
 const LOADING: Duration = Duration::from_secs(30); // as in Xinference
 
+/// And for one that could not be: whatever holds the memory or the network takes a while.
+const TRY_LOADING_AGAIN: Duration = Duration::from_secs(10);
+
 impl From<ModelError> for ApiError {
     fn from(error: ModelError) -> Self {
         match &error {
             ModelError::NotFound { uid } => Self::model_not_found(uid),
             ModelError::Loading { .. } => {
                 Self::unavailable(error.to_string(), Some(LOADING)).with_code("model_loading")
+            }
+            ModelError::Unloaded { .. } => Self::unavailable(error.to_string(), None).with_code("model_unloaded"),
+            ModelError::Unloadable { error: cause, .. } => {
+                if let LaunchError::Internal(cause) = cause {
+                    tracing::error!(%cause, "a model can't be loaded");
+                }
+                Self::unavailable(error.to_string(), Some(TRY_LOADING_AGAIN)).with_code("model_unloadable")
             }
         }
     }
@@ -186,7 +196,14 @@ impl From<JobError> for ApiError {
             JobError::QueueFull { retry_after, .. } => {
                 Self::too_many(error.to_string(), retry_after).with_code("queue_full")
             }
-            JobError::Closed { .. } | JobError::Deadline(_) => Self::unavailable(error.to_string(), None),
+            JobError::Overloaded { retry_after, .. } => {
+                Self::unavailable(error.to_string(), Some(retry_after)).with_code("overloaded")
+            }
+            JobError::Expired { retry_after, .. } => {
+                Self::unavailable(error.to_string(), Some(retry_after)).with_code("deadline_exceeded")
+            }
+            JobError::Deadline(_) => Self::unavailable(error.to_string(), None).with_code("deadline_exceeded"),
+            JobError::Closed { .. } => Self::unavailable(error.to_string(), None),
             JobError::Plugin(error) => error.into(),
         }
     }

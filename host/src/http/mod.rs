@@ -15,6 +15,7 @@ mod observe;
 mod openapi;
 mod request_id;
 mod sse;
+mod terms;
 mod wire;
 
 pub(crate) use in_flight::InFlight;

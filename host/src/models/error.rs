@@ -18,6 +18,20 @@ pub enum ModelError {
         /// The uid asked for.
         uid: String,
     },
+    /// It is not in memory now.
+    #[error("the model `{uid}` is unloaded; a request to transcribe or speak loads it")]
+    Unloaded {
+        /// The uid asked for.
+        uid: String,
+    },
+    /// It was to be loaded for this request, and couldn't be.
+    #[error("the model `{uid}` can't be loaded: {}", .error.told())]
+    Unloadable {
+        /// The uid asked for.
+        uid: String,
+        /// What went wrong.
+        error: LaunchError,
+    },
 }
 
 /// A launch that came to nothing.
@@ -85,16 +99,43 @@ pub enum JobError {
         /// When to try again.
         retry_after: Duration,
     },
+    /// By how long jobs take, it would have to wait longer than it has. 503.
+    #[error("the model `{uid}` is busy: the request would wait for about {} s, but has {} s", .expected.as_secs().max(1), seconds(.allowed))]
+    Overloaded {
+        /// The model.
+        uid: String,
+        /// How long it would wait.
+        expected: Duration,
+        /// How long it may.
+        allowed: Duration,
+        /// When to try again.
+        retry_after: Duration,
+    },
+    /// It has waited for as long as it had. 503.
+    #[error("the model `{uid}` is busy: the request could not begin within its {} s", seconds(.allowed))]
+    Expired {
+        /// The model.
+        uid: String,
+        /// How long it might wait.
+        allowed: Duration,
+        /// When to try again.
+        retry_after: Duration,
+    },
     /// The model is being terminated. 503.
     #[error("the model `{uid}` is being terminated")]
     Closed {
         /// The model.
         uid: String,
     },
-    /// It took longer than the server allows. 503.
-    #[error("the request took longer than the {} s that this server allows", .0.as_secs())]
+    /// It took longer than it had, by its own word or the server's. 503.
+    #[error("the request was stopped: it took longer than its {} s", seconds(.0))]
     Deadline(Duration),
     /// The plugin's.
     #[error(transparent)]
     Plugin(#[from] PluginError),
+}
+
+/// A time in seconds, as short as can be.
+fn seconds(time: &Duration) -> f64 {
+    (time.as_secs_f64() * 10.0).round() / 10.0
 }

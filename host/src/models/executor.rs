@@ -52,6 +52,11 @@ pub trait Executor: Send + Sync + 'static {
         None
     }
 
+    /// Bytes of memory that its own process takes; none if it has none.
+    fn memory(&self) -> Option<u64> {
+        None
+    }
+
     /// Runs a job on this thread, to the end or until its receiver says stop.
     ///
     /// # Errors

@@ -1,6 +1,7 @@
 //! A job in flight: the plugin's thread on one end of a bounded channel, the response on the other.
 
-use super::JobError;
+use super::{JobError, Ticket};
+use crate::callers::Turn;
 use std::{
     sync::{
         Arc,
@@ -12,6 +13,7 @@ use syrinx_plugin_api::{Flow, ReceivePcm, ReceiveTranscript, SpeechEvent, Transc
 use tokio::{
     runtime::Handle,
     sync::mpsc::{self, error::TrySendError},
+    time::timeout_at,
 };
 
 /// Events that may wait for the response: enough to keep both sides busy, little enough that a slow reader slows the
@@ -42,15 +44,28 @@ pub enum SpeechOutput {
     Event(SpeechEvent),
 }
 
+/// How long after its deadline a job may go on until its response ends without it.
+const GRACE: Duration = Duration::from_secs(2);
+
 /// What a job brings forth, as it comes. Dropping it stops the job.
 pub struct Events<T> {
     receiver: mpsc::Receiver<Result<T, JobError>>,
+    limits: Limits,
+    /// The request's place among those of its key, held until it is answered.
+    _turn: Option<Turn>,
 }
 
 impl<T> Events<T> {
     /// The next event; none when the job is done. After an error there is nothing more.
     pub async fn next(&mut self) -> Option<Result<T, JobError>> {
-        self.receiver.recv().await
+        match timeout_at((self.limits.deadline + GRACE).into(), self.receiver.recv()).await {
+            Ok(event) => event,
+            Err(_) => {
+                // The plugin doesn't notice that it should stop. Nobody waits for it.
+                self.receiver.close();
+                Some(Err(JobError::Deadline(self.limits.allowed)))
+            }
+        }
     }
 }
 
@@ -71,8 +86,9 @@ pub(crate) struct Limits {
 }
 
 impl Limits {
-    pub(crate) fn new(allowed: Duration, stop: Arc<AtomicBool>) -> Self {
-        Self { deadline: Instant::now() + allowed, allowed, stop }
+    /// Those of a request, which `stop` may end early.
+    pub(crate) fn new(ticket: &Ticket, stop: Arc<AtomicBool>) -> Self {
+        Self { deadline: ticket.finish_by(), allowed: ticket.finish_within, stop }
     }
 
     fn reached(&self) -> bool {
@@ -81,9 +97,10 @@ impl Limits {
 }
 
 /// Must be called within a runtime; the outlet is then used from a thread that may block.
-pub(crate) fn channel<T>(limits: Limits) -> (Outlet<T>, Events<T>) {
+pub(crate) fn channel<T>(limits: Limits, turn: Option<Turn>) -> (Outlet<T>, Events<T>) {
     let (sender, receiver) = mpsc::channel(CHANNEL);
-    (Outlet { sender, runtime: Handle::current(), limits }, Events { receiver })
+    let outlet = Outlet { sender, runtime: Handle::current(), limits: limits.clone() };
+    (outlet, Events { receiver, limits, _turn: turn })
 }
 
 impl<T> Outlet<T> {
@@ -97,7 +114,7 @@ impl<T> Outlet<T> {
             Err(TrySendError::Closed(_)) => return Flow::Stop,
             Err(TrySendError::Full(item)) => item,
         };
-        let sent = self.runtime.block_on(tokio::time::timeout_at(self.limits.deadline.into(), self.sender.send(item)));
+        let sent = self.runtime.block_on(timeout_at(self.limits.deadline.into(), self.sender.send(item)));
         if matches!(sent, Ok(Ok(()))) { Flow::Continue } else { Flow::Stop }
     }
 

@@ -1,9 +1,14 @@
 //! From a request to launch to a slot of the table. [`loading`](super::loading) does the work behind it.
 
-use super::{Isolation, LaunchError, Models, Severity, Slot, State};
+use super::{Isolation, LaunchError, Models, Severity, Slot, State, WorkerLimits};
 use crate::{plugins::Generation, schema};
 use serde::Serialize;
-use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::SystemTime};
+use std::{
+    collections::BTreeMap,
+    path::PathBuf,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 use syrinx_plugin_api::Object;
 use syrinx_registry::ModelEntry;
 use tokio::sync::watch;
@@ -21,6 +26,16 @@ pub struct LaunchSpec {
     pub replica: usize,
     /// More jobs than this at a time are sent away.
     pub request_limits: Option<usize>,
+    /// Jobs that may wait beyond those that run; none: as the server's setting says.
+    pub queue: Option<usize>,
+    /// It is loaded when the first request needs it.
+    pub lazy: bool,
+    /// It is never unloaded to make room, nor because it is idle.
+    pub pinned: bool,
+    /// How long it may be idle before it is unloaded, zero for ever; none: as the server's setting says.
+    pub idle: Option<Duration>,
+    /// What its process may take; where none is given, as the server's setting says.
+    pub worker: WorkerLimits,
     /// `huggingface`, `modelscope`, …
     pub download_hub: Option<String>,
     /// The plugin's name, or what Xinference calls its engines.
@@ -50,7 +65,7 @@ pub struct Launch {
 }
 
 impl Launch {
-    /// Waits until the model serves.
+    /// Waits until the model serves, or would if a request came.
     ///
     /// # Errors
     /// When it came to nothing.
@@ -81,7 +96,7 @@ const MOST_FAILED: usize = 200;
 const XINFERENCE_ENGINES: [&str; 2] = ["PyTorch", "transformers"];
 
 impl Models {
-    /// Takes the uid and starts launching in the background.
+    /// Takes the uid and starts launching in the background, or leaves that to the first request.
     ///
     /// # Errors
     /// When the request itself can't be met; what goes wrong later is told by [`Launch::ready`].
@@ -100,10 +115,14 @@ impl Models {
         let options = options(&spec, &entry, &plugin)?;
         let slot = self.take_uid(spec, entry, options)?;
         let launch = slot.handle();
-        tracing::info!(uid = slot.uid, model = slot.entry.name, "launching");
         let content = format!("launch of {} with {} replica(s)", slot.entry.name, slot.spec.replica.max(1));
         self.events.note(&slot.uid, Severity::Info, "created", content);
-        tokio::spawn(self.clone().bring_up(slot, plugin));
+        if slot.spec.lazy {
+            tracing::info!(uid = slot.uid, model = slot.entry.name, "will be loaded by the first request");
+        } else {
+            tracing::info!(uid = slot.uid, model = slot.entry.name, "launching");
+            tokio::spawn(self.clone().bring_up(slot, plugin));
+        }
         Ok(launch)
     }
 
@@ -112,7 +131,14 @@ impl Models {
     /// # Errors
     /// When it can't have one but must.
     pub(super) fn is_isolated(&self, spec: &LaunchSpec, plugin: &Generation) -> Result<bool, LaunchError> {
-        spec.isolation.unwrap_or(self.settings.isolation).applies(plugin)
+        let is_limited = spec.worker != WorkerLimits::default();
+        if is_limited && spec.isolation == Some(Isolation::InProcess) {
+            let field = if spec.worker.cpus.is_some() { "cpus" } else { "memory_bytes" };
+            let message = format!("`{field}` needs a process of its own, so `isolation` can't be \"in-process\"");
+            return Err(LaunchError::invalid(field, message));
+        }
+        let wanted = if is_limited { Isolation::Process } else { spec.isolation.unwrap_or(self.settings.isolation) };
+        wanted.applies(plugin)
     }
 
     /// The plugin that runs an entry.

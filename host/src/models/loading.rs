@@ -2,12 +2,13 @@
 //! meanwhile.
 
 use super::{
-    Choice, Executor, Files, InProcess, LaunchError, LaunchSpec, Models, ProvisionError, Running, Severity, Slot,
-    State, redact::redacted, running::RunningSettings, services::Services,
+    Choice, Executor, Failure, Files, InProcess, LaunchError, LaunchSpec, Models, ProvisionError, Running, Severity,
+    Slot, State, WorkerLimits, redact::redacted, room::bytes_below, running::RunningSettings, services::Services,
 };
 use crate::plugins::Generation;
 #[cfg(unix)]
 use crate::worker::{Isolated, Process};
+use serde_json::Value;
 use std::{
     collections::BTreeMap,
     path::PathBuf,
@@ -36,6 +37,7 @@ impl Models {
     /// Takes a slot from created to ready or failed.
     pub(super) async fn bring_up(self: Arc<Self>, slot: Arc<Slot>, plugin: Arc<Generation>) {
         let started = Instant::now();
+        slot.reserve(0);
         let result = self.load_unless_cancelled(&slot, &plugin).await;
         match result {
             Ok(executors) => self.make_ready(&slot, executors, started.elapsed()),
@@ -91,12 +93,12 @@ impl Models {
     fn make_ready(&self, slot: &Arc<Slot>, executors: Vec<Arc<dyn Executor>>, elapsed: Duration) {
         let settings = RunningSettings {
             request_defaults: slot.entry.request_parameters(),
-            queue_limit: self.settings.queue_limit,
+            queue_limit: slot.spec.queue.unwrap_or(self.settings.queue_limit),
             request_limit: slot.spec.request_limits,
-            deadline: self.settings.job_deadline,
         };
         let running = Arc::new(Running::new(&slot.uid, executors, settings));
         let card = running.card();
+        slot.remember(card.clone());
         slot.report(Some("completed"), 1.0, "");
         // A cancellation that came in time wins.
         let ready = slot.state.send_if_modified(|state| {
@@ -134,7 +136,12 @@ impl Models {
             slot.report(None, 0.0, &told);
             self.events.note(&slot.uid, Severity::Error, "error", told);
         }
-        slot.state.send_replace(State::Failed(error));
+        let stays = slot.is_on_demand() && !matches!(error, LaunchError::Cancelled { .. });
+        slot.state.send_replace(if stays {
+            State::Unloaded(Some(Failure { error, at: Instant::now() }))
+        } else {
+            State::Failed(error)
+        });
     }
 
     /// Gets the files and loads as many copies as the launch asked for, telling `report` stage, progress and details.
@@ -167,6 +174,7 @@ impl Models {
         }
         report("launching", DOWNLOADED, "");
         let replicas = slot.spec.replica.max(1);
+        self.make_room(slot, slot.expect_memory(bytes_below(&files.dir).saturating_mul(replicas as u64)))?;
         let mut executors: Vec<Arc<dyn Executor>> = Vec::with_capacity(replicas);
         for replica in 0..replicas {
             if slot.cancel.is_cancelled() {
@@ -214,12 +222,14 @@ impl Models {
             cancel: slot.cancel.clone(),
             report,
         };
+        let is_isolated = self.is_isolated(&slot.spec, plugin)?;
+        let limits = if is_isolated { slot.spec.worker.or(self.settings.worker) } else { WorkerLimits::default() };
         let request = LoadRequest {
             model: slot.entry.name.clone(),
             model_dir: files.dir.clone(),
             assets: files.assets.clone(),
             options: options.clone(),
-            threads: self.settings.threads,
+            threads: threads(options, self.settings.threads, &limits),
         };
         let told = |message: &str| redacted(message, known_path(&slot.spec));
         let failed = |error: Error| match error.kind {
@@ -236,9 +246,7 @@ impl Models {
         };
         let services = Arc::new(services);
         #[cfg(unix)]
-        if self.is_isolated(&slot.spec, plugin)?
-            && let Some(staged) = &plugin.staged
-        {
+        if is_isolated && let Some(staged) = &plugin.staged {
             let isolated = Isolated {
                 uid: slot.uid.clone(),
                 generation: plugin.clone(),
@@ -246,6 +254,7 @@ impl Models {
                 request,
                 services,
                 runtimes: runtimes.clone(),
+                limits,
             };
             return Ok(Arc::new(Process::start(isolated).map_err(failed)?));
         }
@@ -253,6 +262,14 @@ impl Models {
         model.warm_up().map_err(failed)?;
         Ok(Arc::new(InProcess::new(model, plugin.clone())))
     }
+}
+
+/// CPU threads for a model: as its launch says, else as the settings say, else one for each CPU that its process may use; 0
+/// leaves it to the plugin. Models that are busy at the same time share the CPUs: dividing threads among them was slower, since
+/// whoever works alone then leaves CPUs idle.
+fn threads(options: &Object, setting: usize, limits: &WorkerLimits) -> usize {
+    let asked = options.get("threads").and_then(Value::as_u64).and_then(|threads| usize::try_from(threads).ok());
+    [asked, Some(setting), limits.cpus].into_iter().flatten().find(|threads| *threads > 0).unwrap_or(0)
 }
 
 /// What the caller knows of this machine's directories: the one it named itself.
@@ -304,5 +321,20 @@ impl Progress for DownloadProgress<'_> {
         tracing::info!(uid = self.slot.uid, "{message}");
         let content = redacted(message, known_path(&self.slot.spec));
         self.models.events.note(&self.slot.uid, Severity::Warning, "downloading", content);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_launch_decides_about_threads_before_the_settings_and_those_before_the_cpus() {
+        let launch = |threads| Object::from_iter([("threads".to_owned(), Value::from(threads))]);
+        let two_cpus = WorkerLimits { cpus: Some(2), memory_bytes: None };
+        assert_eq!(threads(&launch(3), 4, &two_cpus), 3);
+        assert_eq!(threads(&launch(0), 4, &two_cpus), 4);
+        assert_eq!(threads(&Object::new(), 0, &two_cpus), 2);
+        assert_eq!(threads(&Object::new(), 0, &WorkerLimits::default()), 0);
     }
 }

@@ -9,13 +9,17 @@ mod isolation;
 mod job;
 mod launch;
 mod loading;
+mod on_demand;
 mod parameters;
 mod provision;
+mod queue;
 mod redact;
 pub mod reload;
+mod room;
 mod running;
 mod services;
 mod slot;
+mod ticket;
 
 pub use error::{JobError, LaunchError, ModelError};
 pub use events::{Event, Severity};
@@ -27,11 +31,13 @@ pub(crate) use launch::check_uid;
 pub use launch::{Launch, LaunchSpec};
 pub use parameters::{ReloadError, ReloadStatus};
 pub use provision::{Choice, Files, Provision, ProvisionError, RegistryProvision};
-pub use running::{Load, Running};
-pub use slot::{FileProgress, LaunchProgress, ModelStatus, Provenance, State};
+pub use running::{Leased, Load, Running};
+pub use slot::{Failure, FileProgress, LaunchProgress, ModelStatus, Provenance, State};
+pub use ticket::{Priority, Ticket};
 
-use crate::plugins::Plugins;
+use crate::{config::Config, plugins::Plugins};
 use events::EventLog;
+use serde::Serialize;
 use slot::Slot;
 use std::{
     collections::BTreeMap,
@@ -49,14 +55,53 @@ const LOADING: usize = 64;
 pub struct Settings {
     /// Jobs that may wait for a place per model, beyond those that run.
     pub queue_limit: usize,
-    /// CPU threads per job.
+    /// CPU threads per model.
     pub threads: usize,
     /// Where plugins keep what they want to keep.
     pub cache_dir: PathBuf,
-    /// How long a job may take; then it is stopped.
-    pub job_deadline: Duration,
     /// Where models run whose launch doesn't say.
     pub isolation: Isolation,
+    /// What processes of models may take whose launch doesn't say.
+    pub worker: WorkerLimits,
+    /// How long models may be idle whose launch doesn't say; none: forever.
+    pub idle: Option<Duration>,
+    /// Bytes that all models together may take; none: as many as there are.
+    pub memory: Option<u64>,
+    /// Whether requests launch what they name.
+    pub auto_launch: bool,
+}
+
+/// What the process of a model may take.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub struct WorkerLimits {
+    /// Bytes of memory.
+    pub memory_bytes: Option<u64>,
+    /// CPUs.
+    pub cpus: Option<usize>,
+}
+
+impl WorkerLimits {
+    /// These, and `others` where there are none.
+    fn or(self, others: Self) -> Self {
+        Self { memory_bytes: self.memory_bytes.or(others.memory_bytes), cpus: self.cpus.or(others.cpus) }
+    }
+}
+
+impl Settings {
+    /// Those of a server.
+    pub fn of(config: &Config, cache_dir: PathBuf) -> Self {
+        let limits = &config.limits;
+        Self {
+            queue_limit: limits.queue,
+            threads: limits.threads,
+            cache_dir,
+            isolation: config.isolation,
+            worker: limits.worker,
+            idle: Some(limits.idle).filter(|idle| !idle.is_zero()),
+            memory: Some(limits.model_memory).filter(|bytes| *bytes > 0),
+            auto_launch: config.auto_launch,
+        }
+    }
 }
 
 /// All models of a host.
@@ -68,6 +113,8 @@ pub struct Models {
     table: Mutex<BTreeMap<String, Arc<Slot>>>,
     events: EventLog,
     loading: Arc<Semaphore>,
+    /// Held while room is made for a model.
+    making_room: Mutex<()>,
 }
 
 impl Models {
@@ -80,6 +127,7 @@ impl Models {
             table: Mutex::default(),
             events: EventLog::default(),
             loading: Arc::new(Semaphore::new(LOADING)),
+            making_room: Mutex::default(),
         })
     }
 
@@ -110,21 +158,24 @@ impl Models {
     /// What there is to say about `uid`, if it was ever launched.
     pub fn status(&self, uid: &str) -> Option<ModelStatus> {
         let slot = self.table().get(uid).cloned()?;
-        Some(slot.status())
+        Some(slot.status(self.settings.idle))
     }
 
     /// The same for every uid, sorted by it.
     pub fn statuses(&self) -> Vec<ModelStatus> {
-        let slots: Vec<Arc<Slot>> = self.table().values().cloned().collect();
-        slots.iter().map(|slot| slot.status()).collect()
+        self.slots().iter().map(|slot| slot.status(self.settings.idle)).collect()
     }
 
-    /// Statuses of launches that serve or will.
+    fn slots(&self) -> Vec<Arc<Slot>> {
+        self.table().values().cloned().collect()
+    }
+
+    /// Statuses of launches that serve or will, at once or when a request needs them.
     pub fn live(&self) -> Vec<ModelStatus> {
         self.statuses().into_iter().filter(|status| !matches!(status.state, State::Failed(_))).collect()
     }
 
-    /// The model that serves under `uid`.
+    /// The model that serves under `uid`. It may be unloaded before it is used: see [`acquire`](Self::acquire).
     ///
     /// # Errors
     /// When there is none, or none yet.
@@ -134,6 +185,7 @@ impl Models {
         match state {
             State::Ready(running) => Ok(running),
             State::Creating | State::Loading => Err(ModelError::Loading { uid: uid.to_owned() }),
+            State::Unloaded(_) => Err(ModelError::Unloaded { uid: uid.to_owned() }),
             State::Failed(_) | State::Terminating => Err(not_found()),
         }
     }
@@ -155,15 +207,9 @@ impl Models {
             self.events.note(uid, Severity::Info, "terminated", "terminated while it was being launched");
             return Ok(());
         }
-        let mut running = None;
-        slot.state.send_if_modified(|state| {
-            let State::Ready(model) = state else { return false };
-            running = Some(model.clone());
-            *state = State::Terminating;
-            true
-        });
-        let running = running.ok_or_else(not_found)?;
-        running.close(patience).await;
+        if let Some(running) = slot.begin_termination().ok_or_else(not_found)? {
+            running.close(patience).await;
+        }
         self.remove(&slot);
         tracing::info!(uid, "model terminated");
         self.events.note(uid, Severity::Info, "terminated", "terminated");
@@ -187,14 +233,10 @@ impl Models {
 
     /// Ends all models, for a server that stops.
     pub async fn shut_down(&self, patience: Duration) {
-        let uids: Vec<String> = self.table().keys().cloned().collect();
         let mut endings = tokio::task::JoinSet::new();
-        for uid in uids {
-            let slot = self.table().get(&uid).cloned();
-            let Some(slot) = slot else { continue };
+        for slot in self.slots() {
             slot.cancel_launch();
-            let state = slot.state.borrow().clone();
-            if let State::Ready(running) = state {
+            if let Some(Some(running)) = slot.begin_termination() {
                 endings.spawn(async move { running.close(patience).await });
             }
         }

@@ -1,18 +1,19 @@
 //! A model that serves.
 
 use super::{
-    Executor, Job, JobError, JobKind,
-    admission::{Admission, Place},
+    Executor, Job, JobError, JobKind, Ticket,
+    admission::{Admission, Lease, Place},
     job::{self, Events, Limits, Outlet, OwnedClip, SpeechOutput},
 };
 use arc_swap::ArcSwap;
 use std::{
     fmt,
+    ops::Deref,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 use syrinx_plugin_api::{
     Error, ModelCard, Object, SpeechSettings, TranscribeSettings, TranscriptEvent, host_side::WholeAudio,
@@ -33,8 +34,21 @@ pub struct Running {
     request_defaults: Object,
     replicas: ArcSwap<Vec<Replica>>,
     admission: Arc<Admission>,
-    deadline: Duration,
     stop: Arc<AtomicBool>,
+}
+
+/// A running model that isn't unloaded as long as this is there.
+pub struct Leased {
+    running: Arc<Running>,
+    _lease: Lease,
+}
+
+impl Deref for Leased {
+    type Target = Running;
+
+    fn deref(&self) -> &Running {
+        &self.running
+    }
 }
 
 /// One loaded copy, and how many jobs it runs.
@@ -71,7 +85,6 @@ pub(crate) struct RunningSettings {
     pub(crate) request_defaults: Object,
     pub(crate) queue_limit: usize,
     pub(crate) request_limit: Option<usize>,
-    pub(crate) deadline: Duration,
 }
 
 impl Running {
@@ -85,7 +98,6 @@ impl Running {
             request_defaults: settings.request_defaults,
             replicas: ArcSwap::from_pointee(Replica::all(executors)),
             admission: Admission::new(uid, capacity, settings.queue_limit, settings.request_limit),
-            deadline: settings.deadline,
             stop: Arc::default(),
         }
     }
@@ -121,23 +133,50 @@ impl Running {
         Load { running: self.admission.running(), waiting: self.admission.waiting() }
     }
 
+    /// Bytes that its processes take; none if it has none of its own.
+    pub fn memory(&self) -> Option<u64> {
+        self.replicas.load().iter().map(|replica| replica.executor.memory()).sum()
+    }
+
+    /// When it was of use last.
+    pub fn last_used(&self) -> Instant {
+        self.admission.last_used()
+    }
+
+    /// Since when nobody has used it; none when somebody does.
+    pub(crate) fn idle_since(&self) -> Option<Instant> {
+        self.admission.idle_since()
+    }
+
+    /// Keeps it from being unloaded; none when it is too late for that.
+    pub(crate) fn lease(self: &Arc<Self>) -> Option<Leased> {
+        let lease = self.admission.lease()?;
+        Some(Leased { running: self.clone(), _lease: lease })
+    }
+
+    /// Lets nobody in any more, if nobody uses it. Says whether that is so.
+    pub(crate) fn close_if_idle(&self) -> bool {
+        self.admission.close_if_idle()
+    }
+
     /// Number of replicas.
     pub fn replicas(&self) -> usize {
         self.replicas.load().len()
     }
 
-    /// Starts a transcription as soon as there is a place: mono `samples` at the card's input rate, spoken by
+    /// Starts a transcription as soon as it is the ticket's turn: mono `samples` at the card's input rate, spoken by
     /// `known_speakers` among others.
     ///
     /// # Errors
-    /// When there are too many jobs, or the model is being terminated.
+    /// When there are too many jobs, it waits too long, or the model is being terminated.
     pub async fn transcribe(
         &self,
         settings: TranscribeSettings,
         samples: impl AsRef<[f32]> + Send + 'static,
         known_speakers: Vec<OwnedClip>,
+        ticket: Ticket,
     ) -> Result<Events<TranscriptEvent>, JobError> {
-        self.start(move |executor, outlet| {
+        self.start(ticket, move |executor, outlet| {
             let mut audio = WholeAudio::new(samples.as_ref());
             let kind = JobKind::Transcribe { settings, audio: &mut audio, known_speakers, receiver: outlet };
             executor.run(Job { kind })
@@ -145,16 +184,17 @@ impl Running {
         .await
     }
 
-    /// Starts speaking as soon as there is a place.
+    /// Starts speaking as soon as it is the ticket's turn.
     ///
     /// # Errors
-    /// When there are too many jobs, or the model is being terminated.
+    /// When there are too many jobs, it waits too long, or the model is being terminated.
     pub async fn synthesize(
         &self,
         settings: SpeechSettings,
         clips: Vec<OwnedClip>,
+        ticket: Ticket,
     ) -> Result<Events<SpeechOutput>, JobError> {
-        self.start(move |executor, outlet| {
+        self.start(ticket, move |executor, outlet| {
             executor.run(Job { kind: JobKind::Synthesize { settings, clips, receiver: outlet } })
         })
         .await
@@ -162,11 +202,12 @@ impl Running {
 
     async fn start<T: Send + 'static>(
         &self,
+        ticket: Ticket,
         run: impl FnOnce(&dyn Executor, &mut Outlet<T>) -> Result<(), Error> + Send + 'static,
     ) -> Result<Events<T>, JobError> {
-        let place = self.admission.admit().await?;
+        let place = self.admission.admit(&ticket).await?;
         let (replica, active) = self.least_busy();
-        let (mut outlet, events) = job::channel(Limits::new(self.deadline, self.stop.clone()));
+        let (mut outlet, events) = job::channel(Limits::new(&ticket, self.stop.clone()), ticket.turn);
         let uid = self.uid.clone();
         let span = tracing::Span::current();
         tokio::task::spawn_blocking(move || {

@@ -3,8 +3,11 @@
 use super::{Launch, LaunchError, LaunchSpec, ReloadStatus, Running, redact::redacted};
 use serde::Serialize;
 use std::{
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::SystemTime,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::{Duration, Instant, SystemTime},
 };
 use syrinx_plugin_api::{ModelCard, Object};
 use syrinx_registry::{CancelToken, ModelEntry};
@@ -19,6 +22,8 @@ pub enum State {
     Loading,
     /// It serves.
     Ready(Arc<Running>),
+    /// It is loaded when a request needs it; the last try may have failed.
+    Unloaded(Option<Failure>),
     /// It never served. The uid is free again.
     Failed(LaunchError),
     /// It finishes what it has begun.
@@ -32,6 +37,7 @@ impl State {
             Self::Creating => "CREATING",
             Self::Loading => "LOADING",
             Self::Ready(_) => "READY",
+            Self::Unloaded(_) => "UNLOADED",
             Self::Failed(_) => "ERROR",
             Self::Terminating => "TERMINATING",
         }
@@ -41,6 +47,15 @@ impl State {
     pub(super) fn is_launching(&self) -> bool {
         matches!(self, Self::Creating | Self::Loading)
     }
+}
+
+/// A load for requests that came to nothing.
+#[derive(Clone, Debug)]
+pub struct Failure {
+    /// Why.
+    pub error: LaunchError,
+    /// When.
+    pub at: Instant,
 }
 
 /// How far a launch is.
@@ -110,10 +125,18 @@ pub struct ModelStatus {
     pub progress: LaunchProgress,
     /// The files it was loaded from, once they are known.
     pub provenance: Provenance,
-    /// The model's own description, once it is ready.
+    /// The model's own description, once it has been ready.
     pub card: Option<Arc<ModelCard>>,
     /// Generation of the plugin that serves it.
     pub generation: Option<u64>,
+    /// Whether requests load it.
+    pub is_on_demand: bool,
+    /// Bytes that it takes: measured where it has a process of its own, estimated from its files otherwise.
+    pub memory: Option<u64>,
+    /// When it was of use last.
+    pub last_used: Option<SystemTime>,
+    /// When it is unloaded if nobody uses it until then.
+    pub idle_unload_at: Option<SystemTime>,
 }
 
 /// One uid.
@@ -126,6 +149,15 @@ pub(crate) struct Slot {
     pub(super) cancel: CancelToken,
     /// Wakes whoever waits for the launch when it is cancelled.
     pub(super) cancelled: Notify,
+    /// Requests load it, and may find it unloaded.
+    is_on_demand: AtomicBool,
+    /// Bytes that it will take, as far as one can tell before it is there.
+    expected_memory: AtomicU64,
+    /// Bytes that were made free for it.
+    reserved: AtomicU64,
+    last_card: Mutex<Option<Arc<ModelCard>>>,
+    /// Of an unloaded model.
+    last_used: Mutex<Option<Instant>>,
     /// Launch options after the catalogue's defaults.
     options: Mutex<Object>,
     progress: Mutex<LaunchProgress>,
@@ -140,14 +172,20 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl Slot {
     pub(super) fn new(uid: String, spec: LaunchSpec, entry: Arc<ModelEntry>, options: Object) -> Self {
+        let state = if spec.lazy { State::Unloaded(None) } else { State::Creating };
         Self {
             uid,
+            is_on_demand: AtomicBool::new(spec.lazy),
             spec,
             entry,
             created: SystemTime::now(),
-            state: watch::Sender::new(State::Creating),
+            state: watch::Sender::new(state),
             cancel: CancelToken::new(),
             cancelled: Notify::new(),
+            expected_memory: AtomicU64::new(0),
+            reserved: AtomicU64::new(0),
+            last_card: Mutex::default(),
+            last_used: Mutex::default(),
             options: Mutex::new(options),
             progress: Mutex::default(),
             provenance: Mutex::default(),
@@ -155,9 +193,12 @@ impl Slot {
         }
     }
 
-    pub(super) fn status(&self) -> ModelStatus {
+    /// What there is to say about it. Idle models are unloaded after `idle` if their launch doesn't say otherwise.
+    pub(super) fn status(&self, idle: Option<Duration>) -> ModelStatus {
         let mut state = self.state.borrow().clone();
         let running = if let State::Ready(running) = &state { Some(running.clone()) } else { None };
+        let used = running.as_ref().map(|running| running.last_used()).or(*lock(&self.last_used));
+        let idle_since = running.as_ref().and_then(|running| running.idle_since());
         if let Some(fault) = running.as_ref().and_then(|running| running.fault()) {
             state = State::Failed(LaunchError::Unavailable(redacted(&fault, None)));
         }
@@ -169,10 +210,77 @@ impl Slot {
             created: self.created,
             progress: lock(&self.progress).clone(),
             provenance: lock(&self.provenance).clone(),
-            card: running.as_ref().map(|running| running.card()),
+            card: running.as_ref().map(|running| running.card()).or_else(|| lock(&self.last_card).clone()),
             generation: running.as_ref().map(|running| running.generation()),
+            is_on_demand: self.is_on_demand(),
+            memory: running.as_ref().map(|running| self.memory(running)),
+            last_used: used.map(wall_clock),
+            idle_unload_at: idle_since
+                .zip(self.idle_limit(idle))
+                .and_then(|(since, limit)| wall_clock(since).checked_add(limit)),
             state,
         }
+    }
+
+    /// Whether requests load it.
+    pub(super) fn is_on_demand(&self) -> bool {
+        self.is_on_demand.load(Ordering::Acquire)
+    }
+
+    /// How long it may be idle; none: forever.
+    pub(super) fn idle_limit(&self, default: Option<Duration>) -> Option<Duration> {
+        let limit = self.spec.idle.or(default).filter(|limit| !limit.is_zero());
+        limit.filter(|_| !self.spec.pinned)
+    }
+
+    /// Bytes that it takes while it serves.
+    pub(super) fn memory(&self, running: &Running) -> u64 {
+        running.memory().unwrap_or_else(|| self.expected_memory())
+    }
+
+    /// Bytes that it will take.
+    pub(super) fn expected_memory(&self) -> u64 {
+        self.expected_memory.load(Ordering::Acquire)
+    }
+
+    /// Nothing is known better than what it took before.
+    pub(super) fn expect_memory(&self, at_least: u64) -> u64 {
+        self.expected_memory.fetch_max(at_least, Ordering::AcqRel).max(at_least)
+    }
+
+    /// Bytes that were made free for it, while it loads.
+    pub(super) fn reserved(&self) -> u64 {
+        self.reserved.load(Ordering::Acquire)
+    }
+
+    pub(super) fn reserve(&self, bytes: u64) {
+        self.reserved.store(bytes, Ordering::Release);
+    }
+
+    /// Keeps what clients may ask of a model that isn't there.
+    pub(super) fn remember(&self, card: Arc<ModelCard>) {
+        *lock(&self.last_card) = Some(card);
+    }
+
+    /// Goes from ready to unloaded, unless it is in use or has been given up. What served is then to be dropped, which may
+    /// take a while.
+    pub(super) fn unload(&self) -> Option<Arc<Running>> {
+        let State::Ready(running) = self.state.borrow().clone() else { return None };
+        let used = running.last_used();
+        if !running.close_if_idle() {
+            return None;
+        }
+        self.expect_memory(running.memory().unwrap_or(0));
+        *lock(&self.last_used) = Some(used);
+        self.is_on_demand.store(true, Ordering::Release);
+        self.state.send_if_modified(|state| {
+            let is_ours = matches!(state, State::Ready(_));
+            if is_ours {
+                *state = State::Unloaded(None);
+            }
+            is_ours
+        });
+        Some(running)
     }
 
     pub(super) fn handle(&self) -> Launch {
@@ -216,6 +324,21 @@ impl Slot {
         }
     }
 
+    /// Goes from ready or unloaded to terminating: what served, if it did. None if it was in neither state.
+    pub(super) fn begin_termination(&self) -> Option<Option<Arc<Running>>> {
+        let mut ended = None;
+        self.state.send_if_modified(|state| {
+            ended = match state {
+                State::Ready(running) => Some(Some(running.clone())),
+                State::Unloaded(_) => Some(None),
+                _ => return false,
+            };
+            *state = State::Terminating;
+            true
+        });
+        ended
+    }
+
     /// Cancels the launch, unless it is over. Says whether it did.
     pub(super) fn cancel_launch(&self) -> bool {
         let mut launching = false;
@@ -232,4 +355,10 @@ impl Slot {
         }
         launching
     }
+}
+
+/// The time of the day at a moment of the past.
+fn wall_clock(moment: Instant) -> SystemTime {
+    let now = SystemTime::now();
+    now.checked_sub(moment.elapsed()).unwrap_or(now)
 }

@@ -24,9 +24,21 @@ impl<M: Message> Sender<M> {
     /// When the other end is gone.
     pub(super) fn send(&self, job: u64, message: &M) -> io::Result<()> {
         let (kind, payload) = message.encode()?;
+        self.write(job, kind, &payload)
+    }
+
+    /// Sends samples of a job, without a copy of them.
+    ///
+    /// # Errors
+    /// When the other end is gone.
+    pub(super) fn send_samples(&self, job: u64, samples: &[f32]) -> io::Result<()> {
+        self.write(job, M::SAMPLES, frame::to_bytes(samples))
+    }
+
+    fn write(&self, job: u64, kind: u8, payload: &[u8]) -> io::Result<()> {
         // A panic within leaves half a frame at worst, which the other end takes for our end.
         let mut stream = self.stream.lock().unwrap_or_else(PoisonError::into_inner);
-        frame::write(&mut *stream, kind, job, &payload)
+        frame::write(&mut *stream, kind, job, payload)
     }
 
     /// Closes the connection in both directions.

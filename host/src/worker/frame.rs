@@ -72,9 +72,9 @@ fn uninterrupted(mut call: impl FnMut() -> io::Result<usize>) -> io::Result<usiz
     }
 }
 
-/// Samples as bytes.
-pub(super) fn to_bytes(samples: &[f32]) -> Vec<u8> {
-    samples.iter().flat_map(|sample| sample.to_ne_bytes()).collect()
+/// Samples as bytes, where they are.
+pub(super) fn to_bytes(samples: &[f32]) -> &[u8] {
+    bytemuck::cast_slice(samples)
 }
 
 /// Bytes as samples; what is left over is dropped.
@@ -126,7 +126,7 @@ mod tests {
     fn frames_survive_short_reads_and_writes() {
         let mut pipe = Slow::new(Vec::new());
         let samples = [0.5, -1.0, f32::MIN_POSITIVE];
-        write(&mut pipe, 7, u64::MAX - 1, &to_bytes(&samples)).unwrap();
+        write(&mut pipe, 7, u64::MAX - 1, to_bytes(&samples)).unwrap();
         write(&mut pipe, 1, 0, &[]).unwrap();
         let first = read(&mut pipe).unwrap().unwrap();
         assert_eq!((first.kind, first.job), (7, u64::MAX - 1));

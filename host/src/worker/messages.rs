@@ -91,7 +91,7 @@ pub(super) enum Order {
     /// A job begins.
     Begin(JobHead),
     /// Its samples, piece by piece.
-    Samples(Vec<u8>),
+    Samples(Vec<f32>),
     /// The host has taken so many pushes of it: as many more may come.
     Taken(u32),
     /// Nobody wants the rest.
@@ -136,6 +136,9 @@ mod kind {
 
 /// A message as a frame.
 pub(super) trait Message: Sized {
+    /// The kind of frames that are samples and nothing else.
+    const SAMPLES: u8;
+
     /// Kind and payload.
     ///
     /// # Errors
@@ -148,12 +151,14 @@ pub(super) trait Message: Sized {
 }
 
 impl Message for Order {
+    const SAMPLES: u8 = kind::SAMPLES;
+
     fn encode(&self) -> io::Result<(u8, Cow<'_, [u8]>)> {
         Ok(match self {
             Self::Load(assignment) => (kind::LOAD, json(assignment)?),
             Self::CancelLoad => (kind::CANCEL_LOAD, Cow::default()),
             Self::Begin(head) => (kind::BEGIN, json(head)?),
-            Self::Samples(bytes) => (kind::SAMPLES, Cow::Borrowed(bytes)),
+            Self::Samples(samples) => (kind::SAMPLES, frame::to_bytes(samples).into()),
             Self::Taken(count) => (kind::TAKEN, count.to_le_bytes().to_vec().into()),
             Self::Stop => (kind::STOP, Cow::default()),
         })
@@ -164,7 +169,7 @@ impl Message for Order {
             kind::LOAD => Self::Load(parse(&frame)?),
             kind::CANCEL_LOAD => Self::CancelLoad,
             kind::BEGIN => Self::Begin(parse(&frame)?),
-            kind::SAMPLES => Self::Samples(frame.payload),
+            kind::SAMPLES => Self::Samples(frame::to_samples(&frame.payload).collect()),
             kind::TAKEN => match frame.payload[..] {
                 [a, b, c, d] => Self::Taken(u32::from_le_bytes([a, b, c, d])),
                 _ => return Err(unknown(&frame)),
@@ -176,6 +181,8 @@ impl Message for Order {
 }
 
 impl Message for Word {
+    const SAMPLES: u8 = kind::PCM;
+
     fn encode(&self) -> io::Result<(u8, Cow<'_, [u8]>)> {
         Ok(match self {
             Self::Log(line) => (kind::LOG, json(line)?),

@@ -7,8 +7,11 @@
 //!
 //! When the host dies, however it does, the socket closes and the worker ends.
 
+#[cfg(target_os = "linux")]
+mod cgroup;
 mod connection;
 mod frame;
+mod limits;
 mod messages;
 mod process;
 mod serve;

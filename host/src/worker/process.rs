@@ -2,11 +2,14 @@
 
 use super::{
     connection::{self, Receiver, Sender},
-    frame, lock,
+    frame,
+    limits::{self, Leash},
+    lock,
     messages::{Assignment, ClipHead, JobHead, JobTask, LogLine, Measurement, Order, Word},
 };
 use crate::{
-    models::{Executor, Job, JobKind, OwnedClip},
+    machine::resident_bytes,
+    models::{Executor, Job, JobKind, OwnedClip, WorkerLimits},
     plugins::Generation,
 };
 use std::{
@@ -19,7 +22,7 @@ use std::{
     path::PathBuf,
     process::{Child, Command, Stdio},
     sync::{
-        Arc, Condvar, Mutex, PoisonError,
+        Arc, Condvar, Mutex, OnceLock, PoisonError,
         atomic::{AtomicU64, Ordering},
         mpsc::{self, RecvTimeoutError},
     },
@@ -68,6 +71,8 @@ pub(crate) struct Isolated {
     pub(crate) services: Arc<dyn HostServices>,
     /// Native runtimes by name.
     pub(crate) runtimes: std::collections::BTreeMap<String, PathBuf>,
+    /// What the process may take of the machine.
+    pub(crate) limits: WorkerLimits,
 }
 
 /// Runs jobs in a worker.
@@ -137,6 +142,15 @@ impl Executor for Process {
         }
     }
 
+    fn memory(&self) -> Option<u64> {
+        // One that is being started again takes some, too, soon.
+        let process = match &*lock(&self.keeper.state) {
+            State::Serving(worker) => Some(lock(&worker.child).id()),
+            _ => None,
+        };
+        Some(process.and_then(resident_bytes).unwrap_or(0))
+    }
+
     /// A job whose worker ends is begun once more if nothing was heard of it yet.
     fn run(&self, job: Job<'_>) -> Result<(), Error> {
         let mut task = Task::new(job.kind);
@@ -144,8 +158,14 @@ impl Executor for Process {
             let Some(worker) = self.keeper.worker(&task)? else { return Ok(()) };
             match worker.run(&mut task) {
                 Ending::Done(result) => return result,
-                Ending::Lost if is_last || task.has_pushed => break,
                 Ending::Lost => {}
+            }
+            // It may be the one that took all the memory.
+            if let Some(excess) = worker.excess.get() {
+                return Err(Error::out_of_resources(excess.clone()));
+            }
+            if is_last || task.has_pushed {
+                break;
             }
         }
         Err(Error::out_of_resources("the process that ran the model ended in the middle of the request; try again"))
@@ -310,7 +330,7 @@ fn send_job(orders: &Sender<Order>, job: u64, task: JobTask, input: &[f32], clip
     orders.send(job, &Order::Begin(JobHead { task, input: input.len(), clips: heads.collect() }))?;
     let clips = clips.iter().map(|clip| clip.samples.as_slice());
     for piece in std::iter::once(input).chain(clips).flat_map(|samples| samples.chunks(frame::SAMPLES)) {
-        orders.send(job, &Order::Samples(frame::to_bytes(piece)))?;
+        orders.send_samples(job, piece)?;
     }
     Ok(())
 }
@@ -334,6 +354,9 @@ struct Worker {
     end: Mutex<Option<String>>,
     ended: Condvar,
     last_words: Arc<Mutex<VecDeque<String>>>,
+    leash: Leash,
+    /// It took more memory than it may: what is told of that.
+    excess: OnceLock<String>,
 }
 
 impl Worker {
@@ -341,8 +364,13 @@ impl Worker {
     fn start(isolated: &Isolated, is_first: bool) -> Result<(Arc<Self>, ModelCard), Error> {
         let failed =
             |error: io::Error| Error::out_of_resources(format!("the model's process can't be started: {error}"));
-        let (worker, words) = Self::spawn(&isolated.uid).map_err(failed)?;
+        let (worker, words) = Self::spawn(&isolated.uid, isolated.limits).map_err(failed)?;
         let worker = Arc::new(worker);
+        if worker.leash.needs_watch() {
+            let worker = worker.clone();
+            let watch = move || worker.watch();
+            thread::Builder::new().name("worker memory".to_owned()).spawn(watch).map_err(failed)?;
+        }
         let (loaded, card) = mpsc::channel();
         {
             let (worker, services) = (worker.clone(), isolated.services.clone());
@@ -373,13 +401,16 @@ impl Worker {
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => {
                     let reason = worker.wait_for_end();
+                    if let Some(excess) = worker.excess.get() {
+                        return Err(Error::out_of_resources(excess.clone()));
+                    }
                     return Err(Error::internal(format!("the process that loads the model ended: {reason}")));
                 }
             }
         }
     }
 
-    fn spawn(uid: &str) -> io::Result<(Self, Receiver<Word>)> {
+    fn spawn(uid: &str, limits: WorkerLimits) -> io::Result<(Self, Receiver<Word>)> {
         let (ours, theirs) = UnixStream::pair()?;
         ours.set_write_timeout(Some(STUCK))?;
         let (said, says) = io::pipe()?;
@@ -391,6 +422,7 @@ impl Worker {
             // Ctrl-C in a terminal is for the host, which lets jobs finish.
             .process_group(0)
             .spawn()?;
+        let leash = Leash::around(child.id(), limits, uid);
         let last_words = Arc::default();
         {
             let (uid, last_words) = (uid.to_owned(), Arc::clone(&last_words));
@@ -406,6 +438,8 @@ impl Worker {
             end: Mutex::new(None),
             ended: Condvar::new(),
             last_words,
+            leash,
+            excess: OnceLock::new(),
         };
         Ok((worker, words))
     }
@@ -473,7 +507,10 @@ impl Worker {
                 Err(error) => break error.to_string(),
             }
         };
-        let mut reason = status;
+        if let Some(excess) = self.leash.verdict() {
+            self.excess.get_or_init(|| excess);
+        }
+        let mut reason = self.excess.get().cloned().unwrap_or(status);
         if let Some(error) = confusion {
             reason = format!("{reason} ({error})");
         }
@@ -534,7 +571,19 @@ impl Worker {
         }
     }
 
-    /// Ends a process that hangs.
+    /// Ends the process when it takes more memory than it may. Returns when it has ended.
+    fn watch(&self) {
+        while !self.has_ended() {
+            if let Some(excess) = self.leash.excess() {
+                let excess = self.excess.get_or_init(|| excess);
+                self.kill(excess);
+                return;
+            }
+            thread::sleep(limits::LOOK);
+        }
+    }
+
+    /// Ends a process that hangs or takes too much.
     fn kill(&self, reason: &str) {
         tracing::error!(reason, "killing a model's process");
         let _ = lock(&self.child).kill();

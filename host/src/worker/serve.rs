@@ -1,4 +1,4 @@
-//! The worker's side: loads a model, runs its jobs, each on a thread of its own.
+//! The worker's side: loads a model, runs its jobs, each on a thread that it has to itself.
 
 use super::{
     connection::{self, Receiver, Sender},
@@ -101,9 +101,9 @@ impl Worker {
                     lock(&self.jobs).insert(job, Arc::new(running));
                     arriving.insert(job, Arriving { head, samples: Vec::new() });
                 }
-                Order::Samples(bytes) => {
+                Order::Samples(samples) => {
                     if let Some(arriving) = arriving.get_mut(&job) {
-                        arriving.samples.extend(frame::to_samples(&bytes));
+                        arriving.samples.extend(samples);
                     }
                 }
                 Order::Taken(count) => self.change(job, |credit| credit.left = credit.left.saturating_add(count)),
@@ -113,7 +113,8 @@ impl Worker {
                 && let Some(Arriving { head, samples }) = arriving.remove(&job)
             {
                 let worker = self.clone();
-                thread::Builder::new().name(format!("job {job}")).spawn(move || worker.run(job, head, &samples))?;
+                // On threads that stay for the next job: what models keep for each thread needn't be made again.
+                tokio::task::spawn_blocking(move || worker.run(job, head, &samples));
             }
         }
         Ok(())
@@ -184,8 +185,12 @@ struct Sink<'a> {
 }
 
 impl Sink<'_> {
-    /// Waits until the host takes another push.
     fn send(&self, word: &Word) -> Flow {
+        self.when_taken(|host| host.send(self.job, word))
+    }
+
+    /// Waits until the host takes another push, and makes it.
+    fn when_taken(&self, send: impl FnOnce(&Sender<Word>) -> io::Result<()>) -> Flow {
         let mut credit = lock(&self.running.credit);
         while credit.left == 0 && !credit.is_stopped {
             credit = self.running.changed.wait(credit).unwrap_or_else(PoisonError::into_inner);
@@ -195,7 +200,7 @@ impl Sink<'_> {
         }
         credit.left -= 1;
         drop(credit);
-        if self.worker.host.send(self.job, word).is_ok() { Flow::Continue } else { Flow::Stop }
+        if send(&self.worker.host).is_ok() { Flow::Continue } else { Flow::Stop }
     }
 
     fn flow_now(&self) -> Flow {
@@ -216,7 +221,7 @@ impl ReceiveTranscript for Sink<'_> {
 impl ReceivePcm for Sink<'_> {
     fn push(&mut self, samples: &[f32]) -> Flow {
         samples.chunks(frame::SAMPLES).fold(Flow::Continue, |flow, piece| match flow {
-            Flow::Continue => self.send(&Word::Pcm(piece.to_vec())),
+            Flow::Continue => self.when_taken(|host| host.send_samples(self.job, piece)),
             Flow::Stop => Flow::Stop,
         })
     }

@@ -324,13 +324,7 @@ impl Server {
         let provision = nest(dir.path(), change_store);
         let library = PluginLibrary::from_object(plugin_object(|| Parrot)).unwrap();
         let plugins = Plugins::new(&dir.path().join("staging")).unwrap().with_builtin([library]);
-        let settings = Settings {
-            isolation: syrinx::models::Isolation::default(),
-            queue_limit: config.limits.queue,
-            threads: 0,
-            cache_dir: dir.path().join("cache"),
-            job_deadline: config.limits.job,
-        };
+        let settings = Settings::of(&config, dir.path().join("cache"));
         let models = Models::new(Arc::new(plugins), Arc::new(provision), settings);
         let listener: TcpListener = server::bind(&config).await.unwrap();
         let port = listener.local_addr().unwrap().port();

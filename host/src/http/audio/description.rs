@@ -53,9 +53,24 @@ pub(crate) struct SpeechRequestBody {
     /// A recording of the emotion to imitate, likewise; also called `emo_prompt_speech`.
     #[schema(nullable)]
     emo_audio_prompt: Option<String>,
+    /// Seconds that the request may take, waiting included. As the header `x-request-timeout`.
+    #[schema(exclusive_minimum = 0.0, nullable)]
+    timeout: Option<f64>,
+    /// How urgent it is. As the header `x-priority`.
+    #[schema(inline, nullable)]
+    priority: Option<PriorityName>,
     /// Parameters of the model's family: an object, or the JSON text of one.
     #[schema(schema_with = kwargs)]
     kwargs: Option<Map<String, Value>>,
+}
+
+/// Streamed answers are `high` by themselves, others `normal`.
+#[derive(ToSchema)]
+#[schema(rename_all = "lowercase")]
+enum PriorityName {
+    High,
+    Normal,
+    Low,
 }
 
 #[derive(ToSchema)]
@@ -148,6 +163,12 @@ struct TranscriptionOptions {
     #[serde(rename = "known_speaker_references[]")]
     #[schema(nullable, max_items = 4)]
     known_speaker_references: Option<Vec<String>>,
+    /// Seconds that the request may take, waiting included. As the header `x-request-timeout`.
+    #[schema(exclusive_minimum = 0.0, nullable)]
+    timeout: Option<f64>,
+    /// How urgent it is. As the header `x-priority`.
+    #[schema(inline, nullable)]
+    priority: Option<PriorityName>,
     /// Parameters of the model's family: an object, or the JSON text of one.
     #[schema(schema_with = kwargs)]
     kwargs: Option<Map<String, Value>>,

@@ -20,8 +20,8 @@ pub(crate) mod voice;
 mod voices;
 
 use super::{body::Fields, error::ApiError};
-use crate::{models::Running, server::App};
-use std::sync::Arc;
+use crate::{models::Leased, server::App};
+use std::{sync::Arc, time::Instant};
 use syrinx_plugin_api::{Ability, ModelCard};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
@@ -34,13 +34,19 @@ pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(saved_voices::delete))
 }
 
-/// The running model that a request names, if it can do what the route is for.
+/// The running model that a request names, if it can do what the route is for. A model that is loaded when it is needed is
+/// waited for, until `start_by`.
 ///
 /// # Errors
-/// 400 without a model or the ability, 404 when nothing runs under that uid, 503 while it loads.
-fn find_model(app: &App, fields: &Fields, ability: Ability) -> Result<(Arc<Running>, Arc<ModelCard>), ApiError> {
+/// 400 without a model or the ability, 404 when nothing runs under that uid, 503 while it loads or when it can't be loaded.
+async fn find_model(
+    app: &App,
+    fields: &Fields,
+    ability: Ability,
+    start_by: Instant,
+) -> Result<(Leased, Arc<ModelCard>), ApiError> {
     let uid = fields.required_text("model")?;
-    let running = app.models.running(uid.trim())?;
+    let running = app.models.acquire(uid.trim(), start_by).await?;
     let card = running.card();
     if !card.abilities.contains(&ability) {
         let what = match ability {

@@ -9,7 +9,12 @@ use super::{
 };
 use crate::{
     audio::encode::encoder,
-    http::{body::Fields, error::ApiError, sse},
+    http::{
+        body::Fields,
+        error::ApiError,
+        sse,
+        terms::{Terms, TermsHeaders},
+    },
     metrics,
     server::App,
 };
@@ -53,6 +58,7 @@ pub(crate) enum AnyEvent {
     post,
     path = "/v1/audio/speech",
     tag = "audio",
+    params(TermsHeaders),
     request_body(
         description = "JSON with recordings as base64 text, or a form with recordings as files.",
         content((SpeechRequestBody = "application/json"), (SpeechRequestBody = "multipart/form-data")),
@@ -74,9 +80,10 @@ pub(crate) enum AnyEvent {
         ),
     )),
 )]
-pub(crate) async fn speech(State(app): State<Arc<App>>, fields: Fields) -> Result<Response, ApiError> {
+pub(crate) async fn speech(State(app): State<Arc<App>>, terms: Terms, fields: Fields) -> Result<Response, ApiError> {
     let begun = Instant::now();
-    let (running, card) = find_model(&app, &fields, Ability::Speak)?;
+    let agreed = terms.agree(&fields)?;
+    let (running, card) = find_model(&app, &fields, Ability::Speak, agreed.start_by()).await?;
     let request = SpeechRequest::parse(fields, &running, &card, &app.config.limits, &app.voices)?;
     let mut clips = clips::references(&request.fields, &card, &app.memory).await?;
     // What the clips came in isn't needed any more.
@@ -90,7 +97,8 @@ pub(crate) async fn speech(State(app): State<Arc<App>>, fields: Fields) -> Resul
         [(header::CONTENT_TYPE, encoder.content_type().to_owned()), (X_SAMPLE_RATE, encoder.sample_rate().to_string())];
     let characters = request.settings.text.chars().count();
     let samples_per_second = f64::from(rate) * f64::from(request.encoding.speed.unwrap_or(1.0));
-    let events = running.synthesize(request.settings, clips.clips).await?;
+    let ticket = agreed.ticket(request.delivery != Delivery::Whole);
+    let events = running.synthesize(request.settings, clips.clips, ticket).await?;
     let mut speaking = Speaking::new(running.uid(), events, encoder, samples_per_second, clips.held);
     if request.delivery == Delivery::Whole {
         return Ok((headers, speaking.whole().await?).into_response());

@@ -17,7 +17,7 @@ use std::sync::Arc;
 use syrinx_plugin_api::{ModelCard, SpeechSettings};
 
 /// Fields that the route understands itself; with [`CLIP_FIELDS`], all others are family parameters.
-const OWN: [&str; 12] = [
+const OWN: [&str; 14] = [
     "model",
     "input",
     "voice",
@@ -30,6 +30,8 @@ const OWN: [&str; 12] = [
     "sample_rate",
     PROMPT_LATENT,
     "user",
+    "timeout",
+    "priority",
 ];
 
 /// A file that MegaTTS wants. No model here does, but what is no file is refused all the same.

@@ -15,7 +15,7 @@ use serde_json::Value;
 use syrinx_plugin_api::{Granularity, ModelCard, Object, Task, TranscribeSettings};
 
 /// Fields that the route understands itself; all others are family parameters.
-const OWN: [&str; 16] = [
+const OWN: [&str; 18] = [
     "model",
     "file",
     "language",
@@ -32,6 +32,8 @@ const OWN: [&str; 16] = [
     "known_speaker_names",
     "known_speaker_references",
     "user",
+    "timeout",
+    "priority",
 ];
 
 /// Highest temperature; OpenAI's own limit is 1.

@@ -14,7 +14,12 @@ use super::{
     transcription_request::TranscriptionRequest,
 };
 use crate::{
-    http::{body::Fields, error::ApiError, sse},
+    http::{
+        body::Fields,
+        error::ApiError,
+        sse,
+        terms::{Terms, TermsHeaders},
+    },
     memory::Reservation,
     metrics,
     models::Events,
@@ -68,6 +73,7 @@ pub(crate) enum AnyEvent<'a> {
     post,
     path = "/v1/audio/transcriptions",
     tag = "audio",
+    params(TermsHeaders),
     request_body(
         description = "A form with the audio as a file, or JSON with it as base64 text.",
         content((TranscriptionForm = "multipart/form-data"), (TranscriptionJson = "application/json")),
@@ -85,15 +91,20 @@ pub(crate) enum AnyEvent<'a> {
         ),
     )),
 )]
-pub(crate) async fn transcriptions(State(app): State<Arc<App>>, fields: Fields) -> Result<Response, ApiError> {
-    transcribe(&app, fields, Task::Transcribe).await
+pub(crate) async fn transcriptions(
+    State(app): State<Arc<App>>,
+    terms: Terms,
+    fields: Fields,
+) -> Result<Response, ApiError> {
+    transcribe(&app, terms, fields, Task::Transcribe).await
 }
 
 /// Request → samples → job → response.
-pub(super) async fn transcribe(app: &App, fields: Fields, task: Task) -> Result<Response, ApiError> {
+pub(super) async fn transcribe(app: &App, terms: Terms, fields: Fields, task: Task) -> Result<Response, ApiError> {
     let begun = Instant::now();
+    let agreed = terms.agree(&fields)?;
     let ability = if task == Task::Translate { Ability::Translate } else { Ability::Transcribe };
-    let (running, card) = find_model(app, &fields, ability)?;
+    let (running, card) = find_model(app, &fields, ability, agreed.start_by()).await?;
     let request = TranscriptionRequest::parse(fields, task, &running, &card)?;
     let rate = card.input_sample_rate.unwrap_or(INPUT_RATE);
     let longest = app.config.limits.audio_seconds;
@@ -102,7 +113,7 @@ pub(super) async fn transcribe(app: &App, fields: Fields, task: Task) -> Result<
     let samples = clips::decode("file", request.file, Some(rate), longest, &app.memory).await?;
     let seconds = samples.decoded.source.seconds;
     metrics::audio_in(running.uid(), seconds);
-    let events = running.transcribe(request.settings, samples, known_speakers).await?;
+    let events = running.transcribe(request.settings, samples, known_speakers, agreed.ticket(request.stream)).await?;
     let mut growing = Growing::new(task, seconds, request.words, request.logprobs);
     if card.diarizes {
         growing = growing.diarized(known_names);

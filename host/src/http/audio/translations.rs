@@ -5,7 +5,11 @@ use super::{
     transcriptions::{AnyEvent, AnyTranscript, transcribe},
 };
 use crate::{
-    http::{body::Fields, error::ApiError},
+    http::{
+        body::Fields,
+        error::ApiError,
+        terms::{Terms, TermsHeaders},
+    },
     server::App,
 };
 use axum::{extract::State, response::Response};
@@ -20,6 +24,7 @@ use syrinx_plugin_api::Task;
     post,
     path = "/v1/audio/translations",
     tag = "audio",
+    params(TermsHeaders),
     request_body(
         description = "A form with the audio as a file, or JSON with it as base64 text.",
         content((TranscriptionForm = "multipart/form-data"), (TranscriptionJson = "application/json")),
@@ -35,6 +40,10 @@ use syrinx_plugin_api::Task;
         ),
     )),
 )]
-pub(crate) async fn translations(State(app): State<Arc<App>>, fields: Fields) -> Result<Response, ApiError> {
-    transcribe(&app, fields, Task::Translate).await
+pub(crate) async fn translations(
+    State(app): State<Arc<App>>,
+    terms: Terms,
+    fields: Fields,
+) -> Result<Response, ApiError> {
+    transcribe(&app, terms, fields, Task::Translate).await
 }

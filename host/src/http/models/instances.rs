@@ -34,7 +34,7 @@ pub(crate) struct Instance {
     model_ability: Vec<&'static str>,
     replica: usize,
     n_worker: usize,
-    /// `CREATING`, `LOADING`, `READY`, `ERROR` or `TERMINATING`.
+    /// `CREATING`, `LOADING`, `READY`, `UNLOADED` (a request loads it), `ERROR` or `TERMINATING`.
     status: &'static str,
     /// Seconds since 1970.
     instance_created_ts: u64,
@@ -140,10 +140,11 @@ fn share(all: &[u32], number: usize, count: usize) -> Vec<u32> {
     if each == 0 { all.to_vec() } else { all[number * each..(number + 1) * each].to_vec() }
 }
 
-/// What a failed launch tells its caller.
+/// What a failed launch tells its caller, and a failed load for a request.
 fn error_message(status: &ModelStatus) -> Option<String> {
     match &status.state {
         ModelState::Failed(error) => Some(error.told()),
+        ModelState::Unloaded(failure) => failure.as_ref().map(|failure| failure.error.told()),
         _ => None,
     }
 }

@@ -3,13 +3,13 @@
 use super::AUDIO;
 use crate::{
     http::{
-        body::name_of_type,
+        body::{name_of_type, truth},
         error::{ApiError, clip},
     },
-    models::{Isolation, LaunchSpec},
+    models::{Isolation, LaunchSpec, WorkerLimits},
 };
 use serde_json::Value;
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 use syrinx_plugin_api::Object;
 use utoipa::ToSchema;
 
@@ -39,7 +39,7 @@ const MOST_REPLICAS: u64 = 64;
 
 /// Keys that are read here, or that say nothing: a null in one of them means that it isn't given. A null in any other key
 /// is for the plugin.
-const OWN: [&str; 12] = [
+const OWN: [&str; 18] = [
     "model_type",
     "model_name",
     "model_uid",
@@ -52,6 +52,12 @@ const OWN: [&str; 12] = [
     "download_hub",
     "isolation",
     "n_gpu",
+    "queue",
+    "lazy",
+    "pinned",
+    "idle_seconds",
+    "memory_bytes",
+    "cpus",
 ];
 
 /// Most bytes of all launch options of a plugin together, as JSON. They are kept, and listed at every poll.
@@ -97,6 +103,21 @@ pub(crate) struct LaunchBody {
     /// former for plugins with a native runtime. None: as the server is set up.
     #[schema(value_type = Option<String>)]
     isolation: Option<Isolation>,
+    /// Requests that may wait beyond those that run; more get 429. None: as the server is set up.
+    queue: Option<u64>,
+    /// Loaded when the first request needs it. The launch answers at once.
+    lazy: Option<bool>,
+    /// Never unloaded, neither because it is idle nor to make room.
+    pinned: Option<bool>,
+    /// Unloaded after so long without a request, and loaded again by the next one. 0: never. None: as the server is set up.
+    idle_seconds: Option<u64>,
+    /// Most memory of the model's process; with more it is ended. Needs one of its own, see `isolation`. None: as the server
+    /// is set up.
+    #[schema(minimum = 1)]
+    memory_bytes: Option<u64>,
+    /// Most CPUs of the model's process, likewise.
+    #[schema(minimum = 1)]
+    cpus: Option<u64>,
 }
 
 /// The body of a launch by version: [`LaunchBody`] without `model_name`.
@@ -153,7 +174,24 @@ pub(crate) fn parse(mut body: Object) -> Result<LaunchSpec, ApiError> {
                 .map_err(|()| invalid("isolation", &Value::from(name), &format!("one of {}", Isolation::NAMES)))?,
         ),
     };
+    let number = |body: &mut Object, name, least| match body.remove(name) {
+        None => Ok(None),
+        Some(value) => {
+            let accepted = format!("a whole number, {least} or more");
+            whole(&value, least, u64::MAX).map(Some).ok_or_else(|| invalid(name, &value, &accepted))
+        }
+    };
+    let size = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
+    let worker = WorkerLimits {
+        memory_bytes: number(&mut body, "memory_bytes", 1)?,
+        cpus: number(&mut body, "cpus", 1)?.map(size),
+    };
     let spec = LaunchSpec {
+        queue: number(&mut body, "queue", 0)?.map(size),
+        lazy: flag(&mut body, "lazy")?,
+        pinned: flag(&mut body, "pinned")?,
+        idle: number(&mut body, "idle_seconds", 0)?.map(Duration::from_secs),
+        worker,
         model_name,
         model_uid: uid(&mut body)?,
         model_path: text(&mut body, "model_path")?.map(PathBuf::from),
@@ -251,6 +289,17 @@ fn text(body: &mut Object, name: &'static str) -> Result<Option<String>, ApiErro
     }
 }
 
+/// Yes or no, also as text; absent means no.
+fn flag(body: &mut Object, name: &'static str) -> Result<bool, ApiError> {
+    let Some(value) = body.remove(name) else { return Ok(false) };
+    let given = match &value {
+        Value::Bool(given) => Some(*given),
+        Value::String(text) => truth(text),
+        _ => None,
+    };
+    given.ok_or_else(|| invalid(name, &value, "true or false"))
+}
+
 /// A whole number, also as text; not a boolean, not a fraction.
 fn whole(value: &Value, least: u64, most: u64) -> Option<u64> {
     let number = match value {
@@ -326,6 +375,12 @@ mod tests {
             (json!({"request_limits": "x"}), "request_limits"),
             (json!({"request_limits": true}), "request_limits"),
             (json!({"quantization": 8}), "quantization"),
+            (json!({"lazy": "perhaps"}), "lazy"),
+            (json!({"pinned": 1}), "pinned"),
+            (json!({"queue": -1}), "queue"),
+            (json!({"idle_seconds": "soon"}), "idle_seconds"),
+            (json!({"memory_bytes": 0}), "memory_bytes"),
+            (json!({"cpus": 0.5}), "cpus"),
             (json!({"model_format": {}}), "model_format"),
             (json!({"model_path": "x".repeat(TEXT_LIMIT + 1)}), "model_path"),
             (json!({"model_path": ["x"]}), "model_path"),
@@ -348,6 +403,19 @@ mod tests {
         }
         assert!(!launch(json!({})).unwrap().cpu_only);
         assert_eq!(launch(json!({"gpu_idx": 3})).unwrap().gpu_idx, Some(vec![3]));
+    }
+
+    #[test]
+    fn coming_and_going() {
+        let spec = launch(
+            json!({"lazy": "true", "pinned": true, "idle_seconds": 0, "queue": "3", "memory_bytes": 7, "cpus": 2}),
+        );
+        let spec = spec.unwrap();
+        assert!(spec.lazy && spec.pinned && spec.options.is_empty());
+        assert_eq!((spec.idle, spec.queue), (Some(Duration::ZERO), Some(3)));
+        assert_eq!(spec.worker, WorkerLimits { memory_bytes: Some(7), cpus: Some(2) });
+        let spec = launch(json!({"lazy": null, "queue": null})).unwrap();
+        assert_eq!((spec.lazy, spec.queue, spec.idle), (false, None, None));
     }
 
     #[test]

@@ -48,6 +48,16 @@ pub(crate) struct ModelBody {
     parameters: Object,
     /// Generation of the plugin that serves it.
     plugin_generation: Option<u64>,
+    /// `READY`; `UNLOADED` or `LOADING` for a model that requests load.
+    state: &'static str,
+    /// Whether it stays loaded whatever happens.
+    pinned: bool,
+    /// Bytes that it takes: measured where it has a process of its own, estimated from its files otherwise; null when unloaded.
+    memory_bytes: Option<u64>,
+    /// Seconds since 1970; null before the first use.
+    last_used: Option<u64>,
+    /// Seconds since 1970: when it is unloaded if nobody uses it until then.
+    idle_unload_at: Option<u64>,
 }
 
 /// Xinference has one member more when asked for a single model.
@@ -59,7 +69,7 @@ pub(crate) struct SingleModelBody {
     n_worker: usize,
 }
 
-/// The models that serve.
+/// The models that serve, or will when they are asked to.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct ModelList {
     /// `list`
@@ -67,7 +77,7 @@ pub(crate) struct ModelList {
     data: Vec<ModelBody>,
 }
 
-/// Lists the models that serve.
+/// Lists the models that serve, or will when a request loads them.
 #[utoipa::path(
     get,
     path = "/v1/models",
@@ -76,11 +86,20 @@ pub(crate) struct ModelList {
     responses((status = 200, body = ModelList))
 )]
 pub(crate) async fn list(State(app): State<Arc<App>>) -> Json<ModelList> {
-    let ready = app.models.live().into_iter().filter(|status| matches!(status.state, ModelState::Ready(_)));
-    Json(ModelList { object: "list", data: ready.map(|status| body(&app, &status)).collect() })
+    let serving = app.models.live().into_iter().filter(serves);
+    Json(ModelList { object: "list", data: serving.map(|status| body(&app, &status)).collect() })
 }
 
-/// Describes a model that serves.
+/// Whether a request may name the model.
+fn serves(status: &ModelStatus) -> bool {
+    match status.state {
+        ModelState::Ready(_) | ModelState::Unloaded(_) => true,
+        ModelState::Creating | ModelState::Loading => status.is_on_demand,
+        ModelState::Failed(_) | ModelState::Terminating => false,
+    }
+}
+
+/// Describes a model that serves, or will when a request loads it.
 #[utoipa::path(
     get,
     path = "/v1/models/{uid}",
@@ -93,8 +112,10 @@ pub(crate) async fn get(
     State(app): State<Arc<App>>,
     Path(uid): Path<String>,
 ) -> Result<Json<SingleModelBody>, ApiError> {
-    app.models.running(&uid)?;
-    let status = app.models.status(&uid).ok_or(ModelError::NotFound { uid })?;
+    let status = app.models.status(&uid).ok_or_else(|| ModelError::NotFound { uid: uid.clone() })?;
+    if !serves(&status) {
+        app.models.running(&uid)?;
+    }
     Ok(Json(SingleModelBody { model: body(&app, &status), n_worker: 1 }))
 }
 
@@ -123,5 +144,10 @@ fn body(app: &App, status: &ModelStatus) -> ModelBody {
         parameters: card.map_or_else(Object::new, |card| card.parameters.clone()),
         plugin_generation: status.generation,
         device,
+        state: status.state.name(),
+        pinned: status.spec.pinned,
+        memory_bytes: status.memory,
+        last_used: status.last_used.map(timestamp),
+        idle_unload_at: status.idle_unload_at.map(timestamp),
     }
 }
