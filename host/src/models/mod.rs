@@ -68,6 +68,8 @@ pub struct Models {
     table: Mutex<BTreeMap<String, Arc<Slot>>>,
     events: EventLog,
     loading: Arc<Semaphore>,
+    /// Held while plugins change and running models move to them.
+    moving: Mutex<()>,
 }
 
 impl Models {
@@ -80,6 +82,7 @@ impl Models {
             table: Mutex::default(),
             events: EventLog::default(),
             loading: Arc::new(Semaphore::new(LOADING)),
+            moving: Mutex::default(),
         })
     }
 

@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{
     models::{Executor, Job, JobKind, OwnedClip},
-    plugins::Generation,
+    plugins::InUse,
 };
 use std::{
     collections::{HashMap, VecDeque},
@@ -60,7 +60,7 @@ pub(crate) struct Isolated {
     /// The model's uid.
     pub(crate) uid: String,
     /// The plugin, and its private copy.
-    pub(crate) generation: Arc<Generation>,
+    pub(crate) generation: InUse,
     pub(crate) plugin: PathBuf,
     /// What to load.
     pub(crate) request: LoadRequest,
