@@ -158,6 +158,7 @@ fn print_options(schema: &Object) {
             _ => String::new(),
         };
         let description = option.get("description").and_then(|text| text.as_str()).unwrap_or_default();
+        let description = description.split_whitespace().collect::<Vec<_>>().join(" ");
         screen::line(format_args!("{:<10}{name}: {description}{default}", "option"));
     }
 }
