@@ -149,6 +149,8 @@ impl Footprint {
 fn reload(isolation: &str, reloads: usize) -> (Server, Footprint, Footprint) {
     /// Until then, buffers and pools grow.
     const WARM_UP: usize = 5;
+    /// The runtime's pool keeps an idle thread for ten seconds.
+    const IDLE: Duration = Duration::from_secs(11);
     let folders = BeeperFolders::default();
     folders.drop_in(&plain_beeper());
     let home = tempfile::tempdir().expect("a temporary directory");
@@ -157,10 +159,13 @@ fn reload(isolation: &str, reloads: usize) -> (Server, Footprint, Footprint) {
     server.launch(&json!({"model_name": "tone", "isolation": isolation}));
     let library = fs::read(plain_beeper()).expect("it is there");
     let expected = samples(&server, "abc", 0);
-    let settled = || {
+    let settled = |threads: u64| {
         wait_until("the end of old generations", &server, || swaps::beeper(&server)["draining"] == json!([]));
-        // Threads that are idle end.
-        thread::sleep(Duration::from_secs(11));
+        // Threads that are idle end, in a while.
+        let started = Instant::now();
+        while started.elapsed() < IDLE || (server.threads() > threads && started.elapsed() < IDLE * 5) {
+            thread::sleep(Duration::from_millis(100));
+        }
         Footprint::of(&server, home.path())
     };
     let mut begin = None;
@@ -169,11 +174,12 @@ fn reload(isolation: &str, reloads: usize) -> (Server, Footprint, Footprint) {
         swap(&server, &folders, &build(&library, number));
         assert!(samples(&server, "abc", 0) == expected, "reload {number}");
         if number == WARM_UP {
-            begin = Some(settled());
+            begin = Some(settled(u64::MAX));
         }
     }
     let seconds = started.elapsed().as_secs();
-    let (begin, end) = (begin.expect("it was taken"), settled());
+    let begin = begin.expect("it was taken");
+    let end = settled(begin.threads + 2);
     println!("{isolation}: {reloads} reloads in {seconds} s: {begin:?} to {end:?}");
     (server, begin, end)
 }

@@ -3,7 +3,7 @@
 //! The operating system tells of most changes at once. What it doesn't tell is found by looking, every [`RESCAN`]: a link
 //! whose target changes elsewhere, a directory that was removed and is back, a file system without notifications.
 
-use notify::{RecursiveMode, Watcher};
+use notify::{EventKind, RecursiveMode, Watcher, event::ModifyKind};
 use std::{
     collections::{BTreeMap, HashMap},
     fs,
@@ -13,7 +13,8 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-/// How long a file must be left alone before it is looked at: compilers and copies write in many steps.
+/// How long a file must be left alone before it is looked at: compilers and copies write in many steps. One that is moved
+/// into its place is looked at at once.
 pub const SETTLE: Duration = Duration::from_millis(250);
 
 /// How often the directories are looked through.
@@ -31,12 +32,15 @@ impl Watch {
     /// # Errors
     /// When nothing can be watched. A directory that isn't there is no error: it may come.
     pub fn start(dirs: &[PathBuf], mut changed: impl FnMut(&Path) + Send + 'static) -> notify::Result<Self> {
-        let (sender, receiver) = mpsc::channel::<PathBuf>();
+        let (sender, receiver) = mpsc::channel::<(PathBuf, Instant)>();
         let mut watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| match event {
             Ok(event) if !event.kind.is_access() => {
+                let is_move = matches!(event.kind, EventKind::Modify(ModifyKind::Name(_)));
                 for path in event.paths {
+                    // What is moved into its place is whole. What is moved away may be about to be replaced.
+                    let since = if is_move && path.exists() { Instant::now().checked_sub(SETTLE) } else { None };
                     // The receiving thread ends only with this watcher.
-                    let _ = sender.send(path);
+                    let _ = sender.send((path, since.unwrap_or_else(Instant::now)));
                 }
             }
             Ok(_) => {}
@@ -56,8 +60,8 @@ impl Watch {
                 loop {
                     let rest = if pending.is_empty() { RESCAN.saturating_sub(scanned.elapsed()) } else { SETTLE / 4 };
                     match receiver.recv_timeout(rest) {
-                        Ok(path) => {
-                            pending.insert(path, Instant::now());
+                        Ok((path, since)) => {
+                            pending.insert(path, since);
                         }
                         Err(RecvTimeoutError::Timeout) => {}
                         Err(RecvTimeoutError::Disconnected) => return,
