@@ -4,6 +4,7 @@
 
 use crate::auth::{self, KeyLimits, LimitedKey, StoredKey};
 use crate::models::{Isolation, WorkerLimits};
+use crate::plugins::{Digest, Trust};
 use serde::Deserialize;
 use std::{
     collections::BTreeMap,
@@ -50,6 +51,8 @@ pub struct Config {
     pub limits: Limits,
     /// Where models run whose launch doesn't say.
     pub isolation: Isolation,
+    /// Which plugin files may be loaded.
+    pub trust: Trust,
     /// Models to launch at the start.
     pub launch: Vec<LaunchAtStart>,
     /// Whether a request that names a model of the catalogue launches it.
@@ -120,6 +123,7 @@ impl Default for Config {
             auth: auth::Settings::default(),
             limits: Limits::default(),
             isolation: Isolation::default(),
+            trust: Trust::default(),
             launch: Vec::new(),
             auto_launch: false,
         }
@@ -177,6 +181,8 @@ pub struct Overrides {
     pub limits: LimitOverrides,
     /// See [`Config::isolation`].
     pub isolation: Option<Isolation>,
+    /// See [`Config::trust`].
+    pub plugins: PluginOverrides,
     /// See [`Config::launch`]. A layer that names models replaces those of the layer below.
     pub launch: Option<Vec<LaunchAtStart>>,
     /// See [`Config::auto_launch`].
@@ -197,6 +203,14 @@ pub struct AuthOverrides {
     pub limits: Option<KeyLimits>,
     /// See [`auth::Settings::own`].
     pub key: Option<Vec<LimitedKey>>,
+}
+
+/// Which plugin files may be loaded, in one layer.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct PluginOverrides {
+    /// See [`Trust::allow`]. A layer that has a list replaces that of the layer below.
+    pub allow: Option<Vec<Digest>>,
 }
 
 /// The limits of one layer. Times are in seconds.
@@ -369,6 +383,7 @@ impl Overrides {
                 connections: read.parsed("SYRINX_MAX_CONNECTIONS", WHOLE)?,
             },
             isolation: read.parsed("SYRINX_ISOLATION", Isolation::NAMES)?,
+            plugins: PluginOverrides { allow: read.digests("SYRINX_PLUGINS_ALLOW")? },
             launch: None,
             auto_launch: read.parsed("SYRINX_AUTO_LAUNCH", "true or false")?,
         })
@@ -401,6 +416,16 @@ impl Variables<'_> {
             expected: "keys of visible ASCII characters, or of sha256: and 64 hexadecimal digits, with commas between",
         })?;
         Ok(Some(keys))
+    }
+
+    fn digests(&self, name: &str) -> Result<Option<Vec<Digest>>, ConfigError> {
+        let Some(list) = self.text(name) else { return Ok(None) };
+        let digests = list.split(',').map(str::trim).filter(|digest| !digest.is_empty()).map(str::parse);
+        digests.collect::<Result<Vec<_>, _>>().map(Some).map_err(|_| ConfigError::Environment {
+            name: name.to_owned(),
+            value: list.clone(),
+            expected: "SHA-256 digests of 64 hexadecimal digits, with commas between",
+        })
     }
 
     fn paths(&self, name: &str) -> Option<Vec<PathBuf>> {
@@ -444,6 +469,7 @@ impl Config {
         set(&mut self.log_level, layer.log_level);
         set(&mut self.cors_origins, layer.cors_origins);
         set(&mut self.isolation, layer.isolation);
+        self.trust.allow = layer.plugins.allow.or_else(|| self.trust.allow.take());
         set(&mut self.launch, layer.launch);
         set(&mut self.auto_launch, layer.auto_launch);
         self.metrics_host = layer.metrics_host.or_else(|| self.metrics_host.take());
@@ -617,6 +643,21 @@ mod tests {
             let message = Overrides::from_toml(text, Path::new("s.toml")).unwrap_err().to_string();
             assert!(message.contains(place), "{message}");
         }
+    }
+
+    #[test]
+    fn plugins_can_be_listed() {
+        let digest = "5a".repeat(32);
+        let mut config = Config::default();
+        assert_eq!(config.trust.allow, None, "no list: all may be loaded");
+        let file = format!("[plugins]\nallow = [\"{digest}\"]\n");
+        config.merge(Overrides::from_toml(&file, Path::new("s.toml")).unwrap());
+        assert_eq!(config.trust.allow, Some(vec![digest.parse().unwrap()]));
+        let message =
+            Overrides::from_toml("[plugins]\nallow = [\"5a\"]\n", Path::new("s.toml")).unwrap_err().to_string();
+        assert!(message.contains("s.toml:2:") && message.contains("64 hexadecimal digits"), "{message}");
+        let variables = [("SYRINX_PLUGINS_ALLOW".to_owned(), format!("sha256:{digest}, 7"))].into();
+        assert!(Overrides::from_variables(&variables).unwrap_err().to_string().contains("SYRINX_PLUGINS_ALLOW"));
     }
 
     #[test]

@@ -14,7 +14,7 @@ use crate::{
     memory::Memory,
     metrics,
     models::{Models, RegistryProvision, Settings},
-    plugins::{Plugins, is_plugin_file, watch::Watch},
+    plugins::{Plugins, watch::Watch},
     stall::ImpatientWriter,
     voices::{Quota, Voices},
 };
@@ -284,38 +284,24 @@ fn assemble(config: Config) -> Result<(Arc<App>, Vec<Watch>), ServeError> {
     let store = Arc::new(Store::open(store_config)?);
     let catalogue = Catalogue::load(&config.catalogue_dirs)?;
     let provision = Arc::new(RegistryProvision::new(catalogue, store.clone()));
-    let plugins = Arc::new(Plugins::new(&store.root().join("staging")).map_err(ServeError::Staging)?);
+    let plugins = Plugins::new(&store.root().join("staging")).map_err(ServeError::Staging)?;
+    let plugins = Arc::new(plugins.with_trust(config.trust.clone()));
     let settings = Settings::of(&config, store.root().join("cache"));
     let models = Models::new(plugins, provision.clone(), settings);
     let app = App::new(config, models, store.root())?;
-    load_plugins(&app)?;
+    // Watched first: what changes while they are loaded is noticed.
     let watches = [
-        watch(&app.config.plugin_dirs, |dirs| {
-            let models = app.models.clone();
-            Watch::start(dirs, move |path| models.plugin_file_changed(path))
-        }),
+        watch(&app.config.plugin_dirs, |dirs| app.models.watch_plugins(dirs)),
         watch(&app.config.catalogue_dirs, |dirs| provision.watch_catalogue(dirs.to_vec())),
     ];
-    Ok((app, watches.into_iter().flatten().collect()))
-}
-
-/// Loads every plugin file that is there. One that is refused is reported and left out.
-fn load_plugins(app: &App) -> Result<(), ServeError> {
     for dir in &app.config.plugin_dirs {
         let unreadable = |source| ServeError::PluginDir { dir: dir.clone(), source };
-        let mut files: Vec<PathBuf> = std::fs::read_dir(dir)
-            .map_err(unreadable)?
-            .map(|file| Ok(file?.path()))
-            .collect::<io::Result<_>>()
-            .map_err(unreadable)?;
-        files.retain(|path| is_plugin_file(path));
-        files.sort();
-        files.iter().for_each(|file| app.models.plugin_file_changed(file));
+        app.models.load_plugins(dir).map_err(unreadable)?;
     }
     if app.models.plugins().names().is_empty() {
         tracing::warn!("no plugin is loaded, so no model can be launched; say where plugins are with --plugins DIR");
     }
-    Ok(())
+    Ok((app, watches.into_iter().flatten().collect()))
 }
 
 /// Watches directories; without it the server only lacks hot reload.

@@ -106,6 +106,40 @@ pub fn old_host() -> PathBuf {
     workspace::target_dir().join("release").join(format!("old-host{}", env::consts::EXE_SUFFIX))
 }
 
+/// What is in `fixtures/abi-1.2`, by its package.
+fn frozen(package: &str, file: &str) -> PathBuf {
+    let mut command = workspace::cargo();
+    command.args(["build", "--quiet", "--release", "--locked", "--package", package, "--target-dir"]);
+    command.arg(workspace::target_dir());
+    run(command.current_dir(workspace::tests_dir().join("fixtures/abi-1.2")));
+    workspace::target_dir().join("release").join(file)
+}
+
+/// The plugin `songbird`, built against the API as it was at 1.2.0.
+pub fn golden() -> PathBuf {
+    frozen("songbird", &library_name("songbird"))
+}
+
+/// The host of ABI 1.2.
+pub fn golden_host() -> PathBuf {
+    frozen("perch", &format!("perch{}", env::consts::EXE_SUFFIX))
+}
+
+/// A copy of an ELF library whose first relocation points to where nothing is mapped: its headers are in order, and the dynamic
+/// linker faults.
+pub fn with_wild_relocations(library: &[u8]) -> Vec<u8> {
+    const WITH_ADDENDS: u64 = 4; // SHT_RELA
+    let number = |at: usize, bytes: usize| {
+        library[at..at + bytes].iter().rev().fold(0_u64, |number, byte| number << 8 | u64::from(*byte))
+    };
+    let (headers, size, count) = (number(0x28, 8) as usize, number(0x3a, 2) as usize, number(0x3c, 2) as usize);
+    let header = (0..count).map(|i| headers + i * size).find(|header| number(header + 4, 4) == WITH_ADDENDS);
+    let relocations = number(header.expect("a library has relocations") + 0x18, 8) as usize;
+    let mut spoilt = library.to_owned();
+    spoilt[relocations..relocations + 8].copy_from_slice(&0x1234_5678_9000_u64.to_le_bytes());
+    spoilt
+}
+
 /// `libname.so`, as this system spells it.
 pub fn library_name(name: &str) -> String {
     format!("{}{name}{}", env::consts::DLL_PREFIX, env::consts::DLL_SUFFIX)

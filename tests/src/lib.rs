@@ -15,6 +15,7 @@ pub mod python;
 pub mod server;
 pub mod services;
 pub mod sound;
+pub mod swaps;
 pub mod text;
 pub mod wire;
 pub mod workspace;

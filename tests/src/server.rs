@@ -32,6 +32,8 @@ pub struct Settings {
     pub arguments: Vec<String>,
     /// Environment variables.
     pub environment: Vec<(String, String)>,
+    /// User to run as, instead of this one; only root can choose.
+    pub user: Option<u32>,
 }
 
 /// A server that listens. Ends when dropped, at the latest with the test program.
@@ -118,6 +120,12 @@ impl Server {
         }
         command.args(&settings.arguments).env("NO_COLOR", "1").envs(settings.environment).current_dir(home.path());
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+        #[cfg(unix)]
+        if let Some(user) = settings.user {
+            std::os::unix::fs::chown(home.path(), Some(user), Some(user)).expect("this is root");
+            std::os::unix::process::CommandExt::gid(&mut command, user);
+            std::os::unix::process::CommandExt::uid(&mut command, user);
+        }
 
         let mut process = spawn(command);
         let log = Arc::new(Log::default());
@@ -373,6 +381,13 @@ impl BeeperFolders {
     /// Puts a build of the plugin there, in one step.
     pub fn drop_in(&self, library: &Path) {
         fixtures::replace(library, &self.plugin());
+    }
+
+    /// Puts a file of this content there, in one step.
+    pub fn drop_in_content(&self, content: &[u8]) {
+        let part = self.plugins().join(".part");
+        fs::write(&part, content).expect("writing a file");
+        fs::rename(&part, self.plugin()).expect("renaming");
     }
 
     /// A catalogue file with the models `tone` and `chime`.

@@ -9,8 +9,8 @@ use std::{
     sync::Arc,
 };
 use syrinx_plugin_api::{
-    Ability, Clip, Error, ErrorKind, Flow, LoadRequest, Object, ReceivePcm, ReceiveTranscript, SpeechSettings,
-    TranscribeSettings, TranscriptEvent,
+    Ability, Clip, Error, ErrorKind, Flow, Granularity, LoadRequest, Object, ReceivePcm, ReceiveTranscript,
+    SpeechEvent, SpeechSettings, Task, TranscribeSettings, TranscriptEvent,
     abi::ABI_VERSION,
     host_side::{LoadedModel, OpenError, PluginLibrary, WholeAudio},
 };
@@ -196,6 +196,149 @@ fn host_of_the_previous_minor_version_takes_todays_plugin() {
     assert!(output.status.success(), "{errors}");
     // It knows no devices, so the plugin sees none.
     let expected = format!("host 1.0.0, plugin {ABI_VERSION}, cpu of 0: {} samples; 10 samples, cold", 2 * BEEP);
+    assert_eq!(line.trim(), expected);
+}
+
+/// Keeps everything that a job says.
+#[derive(Default)]
+struct Heard {
+    samples: Vec<f32>,
+    notes: Vec<SpeechEvent>,
+    events: Vec<TranscriptEvent>,
+}
+
+impl ReceivePcm for Heard {
+    fn push(&mut self, samples: &[f32]) -> Flow {
+        self.samples.extend_from_slice(samples);
+        Flow::Continue
+    }
+
+    fn note(&mut self, event: SpeechEvent) -> Flow {
+        self.notes.push(event);
+        Flow::Continue
+    }
+}
+
+impl ReceiveTranscript for Heard {
+    fn push(&mut self, event: TranscriptEvent) -> Flow {
+        self.events.push(event);
+        Flow::Continue
+    }
+}
+
+fn parsed(document: &str) -> serde_json::Value {
+    serde_json::from_str(document).unwrap_or_else(|error| panic!("{document}: {error}"))
+}
+
+/// The frozen plugin of ABI 1.2 uses all of that ABI. Whatever version the host has, all of it arrives.
+#[test]
+fn plugin_of_abi_1_2_works_to_the_last_detail() {
+    let library = open(&fixtures::golden());
+    let manifest = library.manifest();
+    assert_eq!((manifest.abi_version.as_str(), manifest.name.as_str()), ("1.2.0", "songbird"));
+    assert_eq!(manifest.runtimes, ["nest"]);
+    assert!(manifest.launch_options["properties"]["fail"].is_object());
+    for (fail, kind, field) in [
+        ("invalid_input", ErrorKind::InvalidInput, Some("fail")),
+        ("not_supported", ErrorKind::NotSupported, None),
+        ("out_of_resources", ErrorKind::OutOfResources, Some("fail")),
+        ("internal", ErrorKind::Internal, None),
+        ("panic", ErrorKind::Internal, None),
+    ] {
+        let error = load(&library, json!({"fail": fail})).err().expect("it fails");
+        assert_eq!((error.kind, error.field.as_deref()), (kind, field), "{error}");
+        assert!(error.message.contains("as asked"), "{error}");
+    }
+
+    let runtimes = [("nest".to_owned(), PathBuf::from("/lib/nest.so"))];
+    let mut services = Services::with_runtimes(runtimes.into());
+    services.cache_dir = "/cache".into();
+    let services = Arc::new(services);
+    let request = LoadRequest {
+        model: "tit".into(),
+        model_dir: "/weights".into(),
+        assets: [("lexicon".to_owned(), PathBuf::from("/lexicon"))].into(),
+        threads: 3,
+        ..LoadRequest::default()
+    };
+    let model = library.load(&request, services.clone()).expect("it loads");
+    assert_eq!(services.stages(), ["tuning"]);
+    let lines = services.log_lines();
+    let found = parsed(lines[0].strip_prefix("Info ").expect("its level"));
+    let expected = json!({
+        "model": "tit", "model_dir": "/weights", "assets": {"lexicon": "/lexicon"}, "threads": 3, "cache_dir": "/cache",
+        "nest": "/lib/nest.so", "none": null, "cancelled": false, "devices": [{"id": "cpu", "name": "test"}],
+    });
+    assert_eq!(found, expected);
+
+    let card = model.card();
+    assert!(
+        card.diarizes && card.streams && card.applies_speed && card.abilities.contains(&Ability::Emotion),
+        "{card:?}"
+    );
+    assert_eq!((card.max_concurrency, card.voice_aliases["alloy"].as_str()), (2, "tit"));
+    assert_eq!(card.voices[0].language.as_deref(), Some("en"));
+    model.warm_up().expect("it warms up");
+
+    let settings = TranscribeSettings {
+        task: Task::Translate,
+        language: Some("en".into()),
+        prompt: Some("before".into()),
+        temperature: 0.5,
+        granularities: vec![Granularity::Word],
+        parameters: object(json!({"key": 1})),
+    };
+    let speaker = Clip { name: "Anna", samples: &[0.0; 5], sample_rate: 16_000 };
+    let mut heard = Heard::default();
+    model.transcribe(&settings, &mut WholeAudio::new(&[0.0; 9]), &[speaker], &mut heard).expect("it transcribes");
+    let [
+        TranscriptEvent::Language { language, probability: Some(0.9) },
+        TranscriptEvent::Logprobs { tokens },
+        TranscriptEvent::Segment { segment },
+        TranscriptEvent::Progress { .. },
+    ] = &heard.events[..]
+    else {
+        panic!("{:?}", heard.events)
+    };
+    assert_eq!((language.as_str(), tokens[0].logprob), ("en", -1.0));
+    let expected = json!({
+        "read": 3, "rest": 6, "translate": true, "language": "en", "prompt": "before", "temperature": 0.5, "words": true,
+        "parameters": {"key": 1}, "speakers": [["Anna", 5, 16_000]], "warm": true,
+    });
+    assert_eq!(parsed(&segment.text), expected);
+    assert_eq!(segment.words.as_ref().map(|words| words[0].probability), Some(Some(0.5)));
+    assert_eq!((segment.speaker.as_deref(), segment.emotion.as_deref()), (Some("A"), Some("happy")));
+
+    let settings = SpeechSettings {
+        text: "abc".into(),
+        voice: Some("tit".into()),
+        speed: 1.5,
+        instructions: Some("softly".into()),
+        parameters: object(json!({"key": 2})),
+    };
+    let clip = Clip { name: "prompt_speech", samples: &[0.5; 7], sample_rate: 16_000 };
+    let mut heard = Heard::default();
+    model.synthesize(&settings, &[clip], &mut heard).expect("it speaks");
+    let notes = [[0.0; 100], [0.01; 100], [0.02; 100]].concat();
+    assert_eq!(heard.samples, [&notes[..], &[0.5; 7]].concat());
+    let [SpeechEvent::Warning { message }, SpeechEvent::Mark { text, .. }] = &heard.notes[..] else {
+        panic!("{:?}", heard.notes)
+    };
+    let expected = json!({"voice": "tit", "speed": 1.5, "instructions": "softly", "parameters": {"key": 2}});
+    assert_eq!((parsed(message), text.as_str()), (expected, "abc"));
+    let (error, _) = speak(&model, "panic", json!({})).expect_err("it panics");
+    assert!(error.message.contains("as asked"), "{error}");
+    let mut sink = Keep { samples: Vec::new(), pushes_wanted: 2 };
+    model.synthesize(&settings, &[], &mut sink).expect("a stopped job is no failure");
+    assert_eq!(sink.samples.len(), 200);
+}
+
+#[test]
+fn host_of_abi_1_2_takes_todays_plugin() {
+    let output = Command::new(fixtures::golden_host()).arg(plain_beeper()).output().expect("it starts");
+    let (line, errors) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{errors}");
+    let expected = format!("host 1.2.0, plugin {ABI_VERSION}, cpu of 1: {} samples; 10 samples, cold", 2 * BEEP);
     assert_eq!(line.trim(), expected);
 }
 

@@ -1,55 +1,18 @@
 //! Plugins and catalogue files that come, change and break while the server serves.
 #![allow(clippy::print_stdout)] // figures, shown with --nocapture
 
-use serde_json::{Value, json};
+use serde_json::json;
 use std::{
     fs, thread,
     time::{Duration, Instant},
 };
 use syrinx_tests::{
     fixtures::{self, Variant, beeper, plain_beeper},
-    http::{self, Response},
-    server::{self, BeeperFolders, Server},
+    http,
+    server::{BeeperFolders, Server},
     sound::Sound,
+    swaps::{is_about, pitch, report, speak, wait_until},
 };
-
-/// Longest time from a changed file to its effect: settling, copying, loading.
-const EFFECT: Duration = Duration::from_secs(15);
-
-fn speak(server: &Server, text: &str) -> Response {
-    http::post(&server.url("/v1/audio/speech"))
-        .json(&json!({"model": "tone", "input": text, "response_format": "wav"}))
-        .run()
-}
-
-/// Pitch of the beeps in Hz: 440 of the plain edition, 880 of the second.
-fn pitch(response: &Response) -> f64 {
-    assert_eq!((response.status, response.curl), (200, 0), "{}", response.text());
-    Sound::from_wav(&response.body).expect("a wav file").pitch()
-}
-
-fn is_about(pitch: f64, expected: f64) -> bool {
-    (pitch / expected - 1.0).abs() < 0.05
-}
-
-/// What the server says of its plugin called, or in a file called, like this.
-fn report(server: &Server, name: &str) -> Option<Value> {
-    let list =
-        server::command(server, &["plugins", "--json"]).unwrap_or_else(|error| panic!("{error}\n{}", server.log()));
-    let list: Value = serde_json::from_str(&list).expect("JSON");
-    list.as_array()?
-        .iter()
-        .find(|plugin| plugin["name"] == name || plugin["path"].as_str().is_some_and(|p| p.contains(name)))
-        .cloned()
-}
-
-fn wait_until(what: &str, server: &Server, mut holds: impl FnMut() -> bool) {
-    let started = Instant::now();
-    while !holds() {
-        assert!(started.elapsed() < EFFECT, "{what} does not happen:\n{}", server.log());
-        thread::sleep(Duration::from_millis(50));
-    }
-}
 
 #[test]
 fn plugin_that_is_dropped_in_is_available() {

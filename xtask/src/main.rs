@@ -1,10 +1,11 @@
-//! Developer commands: `cargo xtask serve`, `plugin`, `test`, `kits`, `bench`.
+//! Developer commands: `cargo xtask serve`, `dev`, `plugin`, `test`, `kits`, `bench`.
 #![allow(clippy::print_stdout)] // talking to the developer is what this program does
 
 mod bench;
 mod build;
 mod command;
 mod cuda;
+mod dev;
 mod kits;
 mod node;
 mod place;
@@ -28,6 +29,8 @@ struct Cli {
 enum Command {
     /// Build host and plugins, provide runtimes and default weights, and serve
     Serve(serve::Serve),
+    /// Serve a model of one plugin, and build and replace the plugin whenever a source of it is saved
+    Dev(dev::Dev),
     /// Build one plugin, also for NVIDIA cards
     Plugin(plugin::Plugin),
     /// Everything, from formatting to end-to-end with real clients and real weights
@@ -41,6 +44,7 @@ enum Command {
 fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::Serve(command) => command.run(),
+        Command::Dev(command) => command.run(),
         Command::Plugin(command) => command.run(),
         Command::Test(command) => command.run(),
         Command::Kits(command) => command.run(),

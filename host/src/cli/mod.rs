@@ -10,6 +10,7 @@ mod engine;
 mod foreign;
 mod launch;
 mod models;
+mod plugin;
 mod pull;
 mod registrations;
 mod screen;
@@ -59,6 +60,8 @@ enum Command {
     Models(models::Catalogue),
     /// List the plugins of a running server
     Plugins(models::Plugins),
+    /// Make, check, install and remove plugins
+    Plugin(plugin::Plugin),
     /// Write down what is said in an audio file
     Transcribe(speech::Transcribe),
     /// Speak a text into an audio file
@@ -83,6 +86,10 @@ enum Command {
     #[cfg(unix)]
     #[command(hide = true)]
     Worker,
+    /// Open a plugin for the process that started this one
+    #[cfg(unix)]
+    #[command(hide = true)]
+    InspectPlugin { file: std::path::PathBuf },
     #[command(hide = true)]
     Login(foreign::Login),
     #[command(hide = true)]
@@ -174,6 +181,7 @@ pub fn main() -> ExitCode {
         Command::Pull(command) => command.run(),
         Command::Models(command) => command.run(),
         Command::Plugins(command) => command.run(),
+        Command::Plugin(command) => command.run(),
         Command::Transcribe(command) => command.run(),
         Command::Speak(command) => command.run(),
         Command::ApiKey(command) => command.run(),
@@ -188,6 +196,9 @@ pub fn main() -> ExitCode {
         Command::Worker => {
             crate::worker::serve().map_err(|error| Failure::new(format!("no server on standard input: {error}")))
         }
+        #[cfg(unix)]
+        Command::InspectPlugin { file } => crate::plugins::inspection::answer(&file)
+            .map_err(|error| Failure::new(format!("nobody asks on standard input: {error}"))),
         Command::Login(command) => command.run(),
         Command::StopCluster(_) => foreign::refuse(
             "stop-cluster",

@@ -136,23 +136,43 @@ impl Plugins {
             screen::line(format_args!("{data:#}"));
             return Ok(());
         }
-        let rows: Vec<Vec<String>> = members(&data)
-            .map(|plugin| {
-                let detail = match plugin["error"].as_str() {
-                    Some(error) => format!("refused: {error}"),
-                    None => text(&plugin["manifest"]["description"]),
-                };
-                vec![
-                    text(&plugin["name"]),
-                    text(&plugin["state"]),
-                    text(&plugin["manifest"]["version"]),
-                    text(&plugin["manifest"]["abi_version"]),
-                    plugin["generation"].to_string(),
-                    detail,
-                ]
-            })
-            .collect();
-        table::print(&["Name", "State", "Version", "ABI", "Generation", ""], &rows);
+        let rows: Vec<Vec<String>> = members(&data).flat_map(plugin_rows).collect();
+        let titles = ["Name", "State", "Version", "ABI", "Generation", "Built by", "SHA-256", "Models", "File"];
+        table::print(&titles, &rows);
+        for plugin in members(&data) {
+            if let Some(error) = plugin["error"].as_str() {
+                screen::line(format_args!("\n{}: {error}", text(&plugin["path"])));
+            }
+        }
         Ok(())
     }
+}
+
+/// A plugin's row, and one for each generation of it that isn't over yet.
+fn plugin_rows(plugin: &Value) -> Vec<Vec<String>> {
+    /// Digits of a digest that tell builds apart.
+    const DIGITS: usize = 12;
+    let row = |state: String, manifest: &Value, of: &Value| {
+        let generation = of["generation"].as_u64().map_or_else(String::new, |number| number.to_string());
+        let models: Vec<String> = members(&of["models"]).map(text).collect();
+        vec![
+            text(&plugin["name"]),
+            state,
+            text(&manifest["version"]),
+            text(&manifest["abi_version"]),
+            generation,
+            // `rustc 1.95.0 (59807616e 2026-04-14)`: the rest is for JSON.
+            text(&manifest["built_with"]).split(" (").next().unwrap_or_default().to_owned(),
+            text(&of["sha256"]).chars().take(DIGITS).collect(),
+            models.join(" "),
+            text(&of["path"]),
+        ]
+    };
+    let state = match (plugin["state"].as_str(), plugin["error"].is_string()) {
+        // It serves, but what is in its file now doesn't.
+        (Some("active"), true) => "active, new file refused".to_owned(),
+        _ => text(&plugin["state"]),
+    };
+    let draining = members(&plugin["draining"]).map(|old| row("draining".to_owned(), old, old));
+    std::iter::once(row(state, &plugin["manifest"], plugin)).chain(draining).collect()
 }

@@ -7,7 +7,7 @@ use syrinx_plugin_api::{
 };
 
 use super::OwnedClip;
-use crate::plugins::Generation;
+use crate::plugins::InUse;
 
 /// Everything a job needs, whoever runs it.
 pub struct Job<'a> {
@@ -68,12 +68,12 @@ pub trait Executor: Send + Sync + 'static {
 pub struct InProcess {
     model: LoadedModel,
     card: Arc<ModelCard>,
-    generation: Arc<Generation>,
+    generation: InUse,
 }
 
 impl InProcess {
     /// Takes a loaded model; `generation` is the plugin that it lives in.
-    pub fn new(model: LoadedModel, generation: Arc<Generation>) -> Self {
+    pub fn new(model: LoadedModel, generation: InUse) -> Self {
         let card = Arc::new(model.card().clone());
         Self { model, card, generation }
     }

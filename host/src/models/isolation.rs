@@ -40,7 +40,7 @@ impl Isolation {
     /// # Errors
     /// When they can't have one but must.
     pub(super) fn applies(self, plugin: &Generation) -> Result<bool, LaunchError> {
-        let possible = cfg!(unix) && plugin.staged.is_some();
+        let possible = cfg!(unix) && plugin.staged().is_some();
         match self {
             Self::InProcess => Ok(false),
             Self::Auto => Ok(possible && !plugin.manifest().runtimes.is_empty()),

@@ -43,6 +43,8 @@ impl Models {
             Ok(executors) => self.make_ready(&slot, executors, started.elapsed()),
             Err(error) => self.make_failed(&slot, error),
         }
+        // Its plugin may have been replaced meanwhile.
+        self.catch_up(&plugin);
     }
 
     async fn load_unless_cancelled(
@@ -246,11 +248,11 @@ impl Models {
         };
         let services = Arc::new(services);
         #[cfg(unix)]
-        if is_isolated && let Some(staged) = &plugin.staged {
+        if is_isolated && let Some(staged) = plugin.staged() {
             let isolated = Isolated {
                 uid: slot.uid.clone(),
-                generation: plugin.clone(),
-                plugin: staged.clone(),
+                plugin: staged.to_owned(),
+                generation: plugin.used_by(&slot.uid),
                 request,
                 services,
                 runtimes: runtimes.clone(),
@@ -258,9 +260,11 @@ impl Models {
             };
             return Ok(Arc::new(Process::start(isolated).map_err(failed)?));
         }
-        let model = plugin.library().load(&request, services).map_err(failed)?;
+        let generation = plugin.used_by(&slot.uid);
+        let library = plugin.library().map_err(|error| LaunchError::Unavailable(error.to_string()))?;
+        let model = library.load(&request, services).map_err(failed)?;
         model.warm_up().map_err(failed)?;
-        Ok(Arc::new(InProcess::new(model, plugin.clone())))
+        Ok(Arc::new(InProcess::new(model, generation)))
     }
 }
 

@@ -115,6 +115,8 @@ pub struct Models {
     loading: Arc<Semaphore>,
     /// Held while room is made for a model.
     making_room: Mutex<()>,
+    /// Held while plugins change and running models move to them.
+    moving: Mutex<()>,
 }
 
 impl Models {
@@ -128,6 +130,7 @@ impl Models {
             events: EventLog::default(),
             loading: Arc::new(Semaphore::new(LOADING)),
             making_room: Mutex::default(),
+            moving: Mutex::default(),
         })
     }
 

@@ -92,7 +92,7 @@ impl Models {
 
     async fn carry_out(self: Arc<Self>, slot: Arc<Slot>, plugin: Arc<Generation>, options: Object) {
         let loaded = {
-            let (models, slot, options) = (self.clone(), slot.clone(), options.clone());
+            let (models, slot, plugin) = (self.clone(), slot.clone(), plugin.clone());
             let place = self.loading.clone().acquire_owned().await;
             tokio::task::spawn_blocking(move || {
                 let _place = place;
@@ -113,6 +113,8 @@ impl Models {
             Ok(()) => {
                 tracing::info!(uid = slot.uid, "model reloaded");
                 self.events.note(&slot.uid, Severity::Info, "reloaded", "serves with other options");
+                // Its plugin may have been replaced meanwhile.
+                self.catch_up(&plugin);
             }
             Err(error) => {
                 tracing::warn!(uid = slot.uid, %error, "reload failed; the model goes on as it was");

@@ -4,47 +4,53 @@ use super::{Executor, Models, Running, Severity, Slot, State, loading::Report};
 use crate::plugins::{Generation, PluginError, is_plugin_file, watch::Watch};
 use std::{
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, PoisonError},
+    time::Instant,
 };
+use syrinx_plugin_api::Object;
 
 impl Models {
-    /// Loads every plugin file in `dirs`, in the order of their names. Blocks.
+    /// Loads every plugin file in `dir`, in the order of their names. Blocks.
     ///
     /// # Errors
-    /// When a directory can't be read. A file that is no plugin is logged and shown in the reports.
-    pub fn load_plugins(&self, dirs: &[PathBuf]) -> std::io::Result<()> {
-        for dir in dirs {
-            let mut paths: Vec<PathBuf> =
-                std::fs::read_dir(dir)?.map(|entry| Ok(entry?.path())).collect::<std::io::Result<_>>()?;
-            paths.sort();
-            for path in paths {
-                self.plugin_file_changed(&path);
-            }
-        }
+    /// When the directory can't be read. A file that is no plugin is logged and shown in the reports.
+    pub fn load_plugins(&self, dir: &Path) -> std::io::Result<()> {
+        let mut paths: Vec<PathBuf> =
+            std::fs::read_dir(dir)?.map(|entry| Ok(entry?.path())).collect::<std::io::Result<_>>()?;
+        paths.sort();
+        paths.iter().for_each(|path| self.plugin_file_changed(path));
         Ok(())
     }
 
     /// From now on, acts on every plugin file in `dirs` that is new, changed or gone.
     ///
     /// # Errors
-    /// When a directory can't be watched.
+    /// When nothing can be watched.
     pub fn watch_plugins(self: &Arc<Self>, dirs: &[PathBuf]) -> notify::Result<Watch> {
         let models = self.clone();
         Watch::start(dirs, move |path| models.plugin_file_changed(path))
     }
 
-    /// Looks at a plugin file that is new, changed or gone, and acts on it: stage → load → check → start replacements for
+    /// Looks at a plugin file that is new, changed or gone, and acts on it: stage → inspect → start replacements for
     /// running models → swap → let the old generation finish. Any failure before the swap leaves the old generation
     /// serving. Blocks for as long as loading takes.
     pub fn plugin_file_changed(&self, path: &Path) {
         if !is_plugin_file(path) {
             return;
         }
-        if !path.exists() {
-            tracing::info!(path = %path.display(), "plugin file is gone; running models go on");
-            self.plugins().forget(path);
-            return;
+        // Nothing but the order of moves is kept here.
+        let _one_at_a_time = self.moving.lock().unwrap_or_else(PoisonError::into_inner);
+        if path.exists() {
+            return self.look_at(path);
         }
+        tracing::info!(path = %path.display(), "plugin file is gone; running models go on");
+        for other in self.plugins().forget(path) {
+            self.look_at(&other);
+        }
+    }
+
+    fn look_at(&self, path: &Path) {
+        let started = Instant::now();
         match self.adopt(path) {
             Ok(Some(generation)) => {
                 let manifest = generation.manifest();
@@ -53,6 +59,7 @@ impl Models {
                     version = manifest.version,
                     generation = generation.number,
                     path = %path.display(),
+                    milliseconds = started.elapsed().as_millis(),
                     "plugin loaded"
                 );
             }
@@ -66,25 +73,46 @@ impl Models {
 
     fn adopt(&self, path: &Path) -> Result<Option<Arc<Generation>>, PluginError> {
         let Some(generation) = self.plugins().open(path)? else { return Ok(None) };
-        let generation = Arc::new(generation);
-        let name = &generation.manifest().name;
-        let replacements = self.replacements(name, &generation)?;
+        let replacements = self.replacements(&generation)?;
         self.plugins().activate(generation.clone());
         self.swap(replacements, &generation);
-        // Launches that had begun with the old generation may have become ready meanwhile; there is no way back for them.
-        match self.replacements(name, &generation) {
-            Ok(replacements) => self.swap(replacements, &generation),
-            Err(error) => tracing::error!(%error, "a model stays with the old plugin"),
-        }
+        // Launches that had begun with the old generation may have become ready meanwhile.
+        self.move_stragglers(&generation);
         Ok(Some(generation))
     }
 
-    /// Loads every running model of `plugin` that another generation serves, with `generation`.
-    fn replacements(&self, plugin: &str, generation: &Arc<Generation>) -> Result<Vec<Replacement>, PluginError> {
+    /// Moves models that `plugin` serves to the generation that has replaced it meanwhile, in the background.
+    pub(super) fn catch_up(self: &Arc<Self>, plugin: &Generation) {
+        let name = plugin.manifest().name.clone();
+        let number = plugin.number;
+        let is_behind = move |models: &Self| models.plugins().current(&name).filter(|current| current.number != number);
+        if is_behind(self).is_none() {
+            return;
+        }
+        let models = self.clone();
+        tokio::task::spawn_blocking(move || {
+            let _one_at_a_time = models.moving.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Some(current) = is_behind(&models) {
+                models.move_stragglers(&current);
+            }
+        });
+    }
+
+    /// Moves models that another generation still serves. There is no way back for them.
+    fn move_stragglers(&self, generation: &Arc<Generation>) {
+        match self.replacements(generation) {
+            Ok(replacements) => self.swap(replacements, generation),
+            Err(error) => tracing::error!(%error, "a model stays with the old plugin"),
+        }
+    }
+
+    /// Loads every running model of the plugin that another generation serves, with `generation`.
+    fn replacements(&self, generation: &Arc<Generation>) -> Result<Vec<Replacement>, PluginError> {
+        let plugin = &generation.manifest().name;
         let outdated: Vec<(Arc<Slot>, Arc<Running>)> = self
             .table()
             .values()
-            .filter(|slot| slot.entry.plugin == plugin)
+            .filter(|slot| slot.entry.plugin == *plugin)
             .filter_map(|slot| match &*slot.state.borrow() {
                 State::Ready(running) if running.generation() != generation.number => {
                     Some((slot.clone(), running.clone()))
@@ -96,16 +124,21 @@ impl Models {
             .into_iter()
             .map(|(slot, running)| {
                 let silent: Report = Arc::new(|_, _, _| ());
+                let options = slot.options();
                 let executors = self
-                    .load_replicas(&slot, &slot.options(), generation, &silent)
+                    .load_replicas(&slot, &options, generation, &silent)
                     .map_err(|error| PluginError::Replacement { uid: slot.uid.clone(), reason: error.to_string() })?;
-                Ok(Replacement { running, executors })
+                Ok(Replacement { slot, running, options, executors })
             })
             .collect()
     }
 
     fn swap(&self, replacements: Vec<Replacement>, generation: &Generation) {
-        for Replacement { running, executors } in replacements {
+        for Replacement { slot, running, options, executors } in replacements {
+            if slot.options() != options {
+                // Reloaded with other options while this was loading: it is a straggler.
+                continue;
+            }
             running.replace(executors);
             let number = generation.number;
             tracing::info!(uid = running.uid(), generation = number, "model moved to the new plugin");
@@ -117,6 +150,9 @@ impl Models {
 
 /// A running model and what it moves to.
 struct Replacement {
+    slot: Arc<Slot>,
     running: Arc<Running>,
+    /// Launch options that it was loaded with.
+    options: Object,
     executors: Vec<Arc<dyn Executor>>,
 }

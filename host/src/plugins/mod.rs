@@ -1,63 +1,55 @@
 //! Plugins: finding them, staging them, and which generation of each is current.
 //!
-//! A plugin file is never opened in place. It is copied to a private path that is named by its content, so a new build
-//! under the same name is a new *generation*, and neither a half-written file nor a later overwrite can touch code that
-//! is mapped. See [`watch`] for what happens when a file changes.
+//! A plugin file is never opened in place. It is copied to a private path, so a new build under the same name is a new
+//! *generation*, and neither a half-written file nor a later overwrite can touch code that is mapped. Before the copy is
+//! made the file has to be [trusted](Trust), and before the copy is used it is [inspected](inspection) in a process of
+//! its own. See [`watch`] for what happens when a file changes.
+//!
+//! Two files may claim the same plugin. The one that was there first serves (at the start: in the order of the
+//! directories, then of the names); the other is refused, and takes over when the first is removed.
 
+mod digest;
+mod generation;
+pub(crate) mod inspection;
+mod report;
 mod staging;
+mod trust;
 pub mod watch;
 
-pub use staging::{Digest, Staging};
+pub use digest::{Digest, NoDigest};
+pub use generation::{Generation, InUse};
+pub use inspection::InspectionError;
+pub use report::{GenerationReport, PluginReport};
+pub use trust::{Distrust, Trust};
 
-use serde::Serialize;
+use staging::Staging;
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
-    time::SystemTime,
 };
-use syrinx_plugin_api::{
-    Manifest,
-    host_side::{OpenError, PluginLibrary},
-};
-
-/// One build of a plugin that was loaded. Stays mapped for as long as the process lives.
-pub struct Generation {
-    /// Counts over all plugins, from 1.
-    pub number: u64,
-    /// Where the file was found; none for a plugin that is linked into the host.
-    pub path: Option<PathBuf>,
-    /// The private copy of it that is mapped.
-    pub staged: Option<PathBuf>,
-    /// SHA-256 of the file, in hexadecimal.
-    pub digest: String,
-    /// When it was loaded.
-    pub loaded_at: SystemTime,
-    library: PluginLibrary,
-}
-
-impl Generation {
-    /// The opened plugin.
-    pub fn library(&self) -> &PluginLibrary {
-        &self.library
-    }
-
-    /// What the plugin says of itself.
-    pub fn manifest(&self) -> &Manifest {
-        self.library.manifest()
-    }
-}
+use syrinx_plugin_api::host_side::{OpenError, PluginLibrary};
+use trust::Refusal;
 
 /// Why a plugin file isn't in use.
 #[derive(Debug, thiserror::Error)]
 pub enum PluginError {
+    /// The file can't be read.
+    #[error("cannot read the file: {0}")]
+    Unreadable(std::io::Error),
+    /// The file must not be used.
+    #[error("not trusted: {0}")]
+    Distrusted(#[from] Distrust),
     /// The file could not be copied.
     #[error("cannot stage the file: {0}")]
     Staging(#[from] std::io::Error),
     /// The file is no plugin for this host.
+    #[error(transparent)]
+    Inspection(#[from] InspectionError),
+    /// It can't be opened in this process.
     #[error(transparent)]
     Open(#[from] OpenError),
     /// It has no name.
@@ -81,33 +73,10 @@ pub enum PluginError {
     },
 }
 
-/// What `syrinx plugins` and `GET /v1/plugins` show of a file.
-#[derive(Clone, Debug, Serialize)]
-pub struct PluginReport {
-    /// The plugin's name; the file's where it could not be asked.
-    pub name: String,
-    /// `active`, or `refused` with the reason in `error`.
-    pub state: &'static str,
-    /// The file.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub path: Option<PathBuf>,
-    /// Version, compiler and so on, of the generation in use.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub manifest: Option<Manifest>,
-    /// Number of the generation in use.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub generation: Option<u64>,
-    /// SHA-256 of the generation in use.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub sha256: Option<String>,
-    /// Why the file, or its latest content, is not in use. The generation above, if any, serves on.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub error: Option<String>,
-}
-
 /// All plugins of a host.
 pub struct Plugins {
     staging: Staging,
+    trust: Trust,
     counter: AtomicU64,
     table: Mutex<Table>,
 }
@@ -115,42 +84,62 @@ pub struct Plugins {
 #[derive(Default)]
 struct Table {
     current: BTreeMap<String, Arc<Generation>>,
+    /// Replaced or removed, and still in use or mapped.
+    old: Vec<Arc<Generation>>,
     refused: BTreeMap<PathBuf, String>,
 }
 
+impl Table {
+    /// Takes generations out of use.
+    fn retire(&mut self, is_over: impl Fn(&Generation) -> bool) {
+        let over = self.current.extract_if(.., |_, generation| is_over(generation));
+        self.old.extend(over.map(|(_, generation)| generation));
+        self.forget_unused();
+    }
+
+    fn forget_unused(&mut self) {
+        self.old.retain(|generation| generation.is_mapped() || !generation.users().is_empty());
+    }
+}
+
 impl Plugins {
-    /// No plugins yet; staged copies go to `staging_dir`.
+    /// No plugins yet; staged copies go below `staging_dir`.
     ///
     /// # Errors
     /// When the directory can't be made.
     pub fn new(staging_dir: &Path) -> std::io::Result<Self> {
-        Ok(Self { staging: Staging::new(staging_dir)?, counter: AtomicU64::new(0), table: Mutex::default() })
+        Ok(Self {
+            staging: Staging::new(staging_dir)?,
+            trust: Trust::default(),
+            counter: AtomicU64::new(0),
+            table: Mutex::default(),
+        })
+    }
+
+    /// Says whom files must come from.
+    #[must_use]
+    pub fn with_trust(mut self, trust: Trust) -> Self {
+        self.trust = trust;
+        self
     }
 
     /// Adds plugins that are linked into this binary.
     #[must_use]
     pub fn with_builtin(self, libraries: impl IntoIterator<Item = PluginLibrary>) -> Self {
         for library in libraries {
-            let generation = self.generation(library, None, None, "built in".to_owned());
+            let generation = Generation::built_in(self.next_number(), library);
             self.table().current.insert(generation.manifest().name.clone(), Arc::new(generation));
         }
         self
     }
 
-    fn table(&self) -> std::sync::MutexGuard<'_, Table> {
-        // Every change is one insert or remove: a panic elsewhere can't leave it half done.
+    fn table(&self) -> MutexGuard<'_, Table> {
+        // Every change leaves it whole: a panic elsewhere can't have stopped one half way.
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn generation(
-        &self,
-        library: PluginLibrary,
-        path: Option<PathBuf>,
-        staged: Option<PathBuf>,
-        digest: String,
-    ) -> Generation {
-        let number = self.counter.fetch_add(1, Ordering::Relaxed) + 1;
-        Generation { number, path, staged, digest, loaded_at: SystemTime::now(), library }
+    fn next_number(&self) -> u64 {
+        self.counter.fetch_add(1, Ordering::Relaxed) + 1
     }
 
     /// The generation of a plugin that new models use.
@@ -163,20 +152,36 @@ impl Plugins {
         self.table().current.keys().cloned().collect()
     }
 
-    /// Stages and opens what is at `path` now. `Ok(None)`: the generation in use has this very content.
+    /// Stages and inspects what is at `path` now. `Ok(None)`: the generation in use has this very content. A generation
+    /// that has it and isn't over yet comes back.
     ///
     /// # Errors
-    /// When the file is no plugin, or another file's plugin has its name. Nothing has changed then.
-    pub fn open(&self, path: &Path) -> Result<Option<Generation>, PluginError> {
-        let staged = self.staging.stage(path)?;
-        let same = |generation: &&Arc<Generation>| {
-            generation.path.as_deref() == Some(path) && generation.digest == staged.digest.to_string()
+    /// When the file is not to be used, or another file's plugin has its name. Nothing has changed then.
+    pub fn open(&self, path: &Path) -> Result<Option<Arc<Generation>>, PluginError> {
+        let content = self.trust.read(path).map_err(|refusal| match refusal {
+            Refusal::Unreadable(error) => PluginError::Unreadable(error),
+            Refusal::Distrusted(distrust) => PluginError::Distrusted(distrust),
+        })?;
+        let is_same = |generation: &&Arc<Generation>| {
+            generation.path.as_deref() == Some(path) && generation.digest == Some(content.digest)
         };
-        if self.table().current.values().any(|generation| same(&generation)) {
-            return Ok(None);
-        }
-        let library = PluginLibrary::open(&staged.path)?;
-        let name = &library.manifest().name;
+        let known = {
+            let table = self.table();
+            if table.current.values().any(|generation| is_same(&generation)) {
+                return Ok(None);
+            }
+            table.old.iter().find(is_same).cloned()
+        };
+        let generation = match known {
+            Some(generation) => generation,
+            None => {
+                let number = self.next_number();
+                let staged = self.staging.stage(&content, number, path.file_name().unwrap_or_default())?;
+                let manifest = inspection::inspect(staged.path())?;
+                Arc::new(Generation::of_file(number, path.to_owned(), content.digest, staged, manifest))
+            }
+        };
+        let name = &generation.manifest().name;
         if name.is_empty() {
             return Err(PluginError::Nameless);
         }
@@ -187,8 +192,7 @@ impl Plugins {
         {
             return Err(PluginError::Duplicate { name: name.clone(), path: other_path.clone() });
         }
-        let digest = staged.digest.to_string();
-        Ok(Some(self.generation(library, Some(path.to_owned()), Some(staged.path), digest)))
+        Ok(Some(generation))
     }
 
     /// Makes a generation the one that new models use.
@@ -197,7 +201,11 @@ impl Plugins {
         if let Some(path) = &generation.path {
             table.refused.remove(path);
         }
-        table.current.insert(generation.manifest().name.clone(), generation);
+        let name = &generation.manifest().name;
+        // The file may have been another plugin before.
+        table.retire(|other| other.manifest().name == *name || (other.path.is_some() && other.path == generation.path));
+        table.old.retain(|old| !Arc::ptr_eq(old, &generation));
+        table.current.insert(name.clone(), generation);
     }
 
     /// Notes that the content of `path` is not in use, and why.
@@ -210,43 +218,46 @@ impl Plugins {
         self.table().refused.remove(path);
     }
 
-    /// The file is gone: its plugin takes no new models. Models that run go on.
-    pub fn forget(&self, path: &Path) {
+    /// The file is gone: its plugin takes no new models. Models that run go on. Says which files may want its place.
+    pub fn forget(&self, path: &Path) -> Vec<PathBuf> {
         let mut table = self.table();
         table.refused.remove(path);
-        table.current.retain(|_, generation| generation.path.as_deref() != Some(path));
+        table.retire(|generation| generation.path.as_deref() == Some(path));
+        table.refused.keys().cloned().collect()
     }
 
     /// Everything there is to say, sorted by name.
     pub fn reports(&self) -> Vec<PluginReport> {
-        let table = self.table();
-        let mut reports: Vec<PluginReport> = table
+        let mut table = self.table();
+        table.forget_unused();
+        let refusal =
+            |generation: &Generation| generation.path.as_ref().and_then(|path| table.refused.get(path).cloned());
+        let mut reports: BTreeMap<&str, PluginReport> = table
             .current
-            .values()
-            .map(|generation| PluginReport {
-                name: generation.manifest().name.clone(),
-                state: "active",
-                path: generation.path.clone(),
-                manifest: Some(generation.manifest().clone()),
-                generation: Some(generation.number),
-                sha256: Some(generation.digest.clone()),
-                error: generation.path.as_ref().and_then(|path| table.refused.get(path).cloned()),
-            })
+            .iter()
+            .map(|(name, generation)| (name.as_str(), PluginReport::active(generation, refusal(generation))))
             .collect();
-        for (path, reason) in &table.refused {
-            if reports.iter().any(|report| report.path.as_ref() == Some(path)) {
+        for generation in &table.old {
+            let name = generation.manifest().name.as_str();
+            let is_draining = !generation.users().is_empty();
+            if !is_draining && !reports.contains_key(name) {
                 continue;
             }
-            let name = path.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
-            reports.push(PluginReport {
-                name,
-                state: "refused",
-                path: Some(path.clone()),
-                manifest: None,
-                generation: None,
-                sha256: None,
-                error: Some(reason.clone()),
-            });
+            let report = reports.entry(name).or_insert_with(|| PluginReport::removed(name));
+            if is_draining {
+                report.draining.push(GenerationReport::of(generation));
+            }
+        }
+        for generation in table.current.values().chain(&table.old).filter(|generation| generation.is_mapped()) {
+            if let Some(report) = reports.get_mut(generation.manifest().name.as_str()) {
+                report.mapped += 1;
+            }
+        }
+        let mut reports: Vec<PluginReport> = reports.into_values().collect();
+        for (path, reason) in &table.refused {
+            if !reports.iter().any(|report| report.path.as_ref() == Some(path)) {
+                reports.push(PluginReport::refused(path, reason));
+            }
         }
         reports.sort_by(|a, b| a.name.cmp(&b.name));
         reports

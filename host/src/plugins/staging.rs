@@ -1,81 +1,132 @@
-//! Private, content-addressed copies of plugin files.
+//! Private copies of plugin files. Each host has a directory of its own for them, which goes with it.
 
-use sha2::{Digest as _, Sha256};
+use super::trust::Content;
 use std::{
-    fmt, fs, io,
+    fs::{self, DirBuilder, File, TryLockError},
+    io,
     path::{Path, PathBuf},
 };
 
-/// SHA-256 of a file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Digest([u8; 32]);
+/// Held by the host that a directory belongs to, for as long as it lives.
+const LOCK: &str = ".lock";
 
-impl fmt::Display for Digest {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+/// Characters of a digest that name a copy's directory.
+const DIGITS: usize = 16;
+
+/// A copy that nobody but this host writes to. Goes when it is dropped; code of it that is mapped stays mapped.
+pub(super) struct Staged {
+    path: PathBuf,
+}
+
+impl Staged {
+    /// The copy.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
     }
 }
 
-/// A copy that nobody but this host writes to.
-pub struct Staged {
-    /// The copy.
-    pub path: PathBuf,
-    /// Its content.
-    pub digest: Digest,
+impl Drop for Staged {
+    fn drop(&mut self) {
+        // What is left over goes with the host's directory.
+        let _ = fs::remove_file(&self.path);
+        let _ = self.path.parent().map(fs::remove_dir);
+    }
 }
 
-/// The directory that holds the copies.
-pub struct Staging {
+/// This host's directory of copies.
+pub(super) struct Staging {
     dir: PathBuf,
+    _lock: File,
 }
 
 impl Staging {
-    /// # Errors
-    /// When the directory can't be made.
-    pub fn new(dir: &Path) -> io::Result<Self> {
-        fs::create_dir_all(dir)?;
-        Ok(Self { dir: dir.to_owned() })
-    }
-
-    /// Copies what is at `source` now to `<dir>/<digest>/<file name>`, unless that copy is there already.
+    /// A new directory below `root`. Those of hosts that have ended are removed.
     ///
     /// # Errors
-    /// When reading or writing fails.
-    pub fn stage(&self, source: &Path) -> io::Result<Staged> {
-        let content = fs::read(source)?;
-        let digest = Digest(Sha256::digest(&content).into());
-        let name = source.file_name().ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "not a file"))?;
-        let dir = self.dir.join(&digest.to_string()[..16]);
-        let path = dir.join(name);
-        if fs::metadata(&path).is_ok_and(|metadata| metadata.len() == content.len() as u64) {
-            return Ok(Staged { path, digest });
+    /// When it can't be made.
+    pub(super) fn new(root: &Path) -> io::Result<Self> {
+        fs::create_dir_all(root)?;
+        // One host at a time looks around here: a directory whose lock isn't taken yet must not look like a leftover.
+        let all = File::create(root.join(LOCK))?;
+        all.lock()?;
+        for entry in fs::read_dir(root)?.filter_map(Result::ok).filter(|entry| entry.path().is_dir()) {
+            if !is_in_use(&entry.path())
+                && let Err(error) = fs::remove_dir_all(entry.path())
+            {
+                tracing::warn!(path = %entry.path().display(), %error, "a leftover can't be removed");
+            }
         }
-        fs::create_dir_all(&dir)?;
-        // Another host may stage the same content at this moment: each writes its own file, the rename is atomic.
-        let temporary = dir.join(format!(".{}.{}", name.to_string_lossy(), std::process::id()));
-        fs::write(&temporary, &content)?;
-        fs::rename(&temporary, &path)?;
-        Ok(Staged { path, digest })
+        let dir = root.join(uuid::Uuid::new_v4().to_string());
+        make_private(&dir)?;
+        let lock = File::create(dir.join(LOCK))?;
+        lock.lock()?;
+        Ok(Self { dir, _lock: lock })
     }
+
+    /// Copies a content to `<dir>/<digest>-<number>/<name>`.
+    ///
+    /// # Errors
+    /// When writing fails.
+    pub(super) fn stage(&self, content: &Content, number: u64, name: &std::ffi::OsStr) -> io::Result<Staged> {
+        let digest = content.digest.to_string();
+        let dir = self.dir.join(format!("{}-{number}", &digest[..DIGITS]));
+        make_private(&dir)?;
+        let staged = Staged { path: dir.join(name) };
+        fs::write(&staged.path, &content.bytes)?;
+        Ok(staged)
+    }
+}
+
+impl Drop for Staging {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.dir);
+    }
+}
+
+/// Whether the host that made a directory lives.
+fn is_in_use(dir: &Path) -> bool {
+    match File::open(dir.join(LOCK)) {
+        Ok(lock) => !matches!(lock.try_lock(), Ok(()) | Err(TryLockError::Error(_))),
+        Err(_) => false,
+    }
+}
+
+fn make_private(dir: &Path) -> io::Result<()> {
+    #[allow(unused_mut)]
+    let mut builder = DirBuilder::new();
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(dir)
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::Digest;
     use super::*;
 
+    fn count(root: &Path) -> usize {
+        fs::read_dir(root).unwrap().filter(|entry| entry.as_ref().unwrap().path().is_dir()).count()
+    }
+
     #[test]
-    fn a_copy_per_content() {
-        let dir = tempfile::tempdir().unwrap();
-        let source = dir.path().join("plugin.so");
-        let staging = Staging::new(&dir.path().join("staged")).unwrap();
-        fs::write(&source, "one").unwrap();
-        let first = staging.stage(&source).unwrap();
-        let again = staging.stage(&source).unwrap();
-        assert_eq!(first.path, again.path);
-        fs::write(&source, "two").unwrap();
-        let second = staging.stage(&source).unwrap();
-        assert_ne!(first.path, second.path);
-        assert_eq!(fs::read(&first.path).unwrap(), b"one");
-        assert_eq!(fs::read(&second.path).unwrap(), b"two");
+    fn copies_go_with_their_generation_and_leftovers_with_the_next_host() {
+        let root = tempfile::tempdir().unwrap();
+        let content = Content { bytes: b"one".to_vec(), digest: Digest::of(b"one") };
+        let first = Staging::new(root.path()).unwrap();
+        let copy = first.stage(&content, 1, "a.so".as_ref()).unwrap();
+        let path = copy.path().to_owned();
+        assert_eq!(fs::read(&path).unwrap(), b"one");
+
+        let leftover = root.path().join("of-a-host-that-was-killed");
+        fs::create_dir_all(leftover.join("x")).unwrap();
+        let second = Staging::new(root.path()).unwrap();
+        assert!(path.exists(), "its host lives");
+        assert!(!leftover.exists());
+        assert_eq!(count(root.path()), 2);
+
+        drop(copy);
+        assert!(!path.exists());
+        drop((first, second));
+        assert_eq!(count(root.path()), 0);
     }
 }

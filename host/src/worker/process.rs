@@ -10,7 +10,7 @@ use super::{
 use crate::{
     machine::resident_bytes,
     models::{Executor, Job, JobKind, OwnedClip, WorkerLimits},
-    plugins::Generation,
+    plugins::InUse,
 };
 use std::{
     collections::{HashMap, VecDeque},
@@ -63,7 +63,7 @@ pub(crate) struct Isolated {
     /// The model's uid.
     pub(crate) uid: String,
     /// The plugin, and its private copy.
-    pub(crate) generation: Arc<Generation>,
+    pub(crate) generation: InUse,
     pub(crate) plugin: PathBuf,
     /// What to load.
     pub(crate) request: LoadRequest,

@@ -92,7 +92,7 @@ fn format() -> Result<Tally, String> {
     let entries = fs::read_dir(&fixtures).map_err(|error| format!("{}: {error}", fixtures.display()))?;
     for entry in entries.filter_map(Result::ok).filter(|entry| entry.path().join("Cargo.toml").is_file()) {
         let manifest = entry.path().join("Cargo.toml");
-        tally += check(command::cargo(&["fmt", "--check", "--manifest-path"]).arg(manifest))?;
+        tally += check(command::cargo(&["fmt", "--all", "--check", "--manifest-path"]).arg(manifest))?;
     }
     Ok(tally)
 }
