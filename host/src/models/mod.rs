@@ -2,6 +2,7 @@
 //! how it gets there.
 
 mod admission;
+mod drift;
 mod error;
 mod events;
 mod executor;
@@ -9,6 +10,7 @@ mod isolation;
 mod job;
 mod launch;
 mod loading;
+mod measured;
 mod parameters;
 mod provision;
 mod redact;
@@ -17,6 +19,7 @@ mod running;
 mod services;
 mod slot;
 
+pub use drift::Drift;
 pub use error::{JobError, LaunchError, ModelError};
 pub use events::{Event, Severity};
 pub use executor::{Executor, InProcess, Job, JobKind};

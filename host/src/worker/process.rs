@@ -6,6 +6,7 @@ use super::{
     messages::{Assignment, ClipHead, JobHead, JobTask, LogLine, Measurement, Order, Word},
 };
 use crate::{
+    metrics,
     models::{Executor, Job, JobKind, OwnedClip},
     plugins::Generation,
 };
@@ -130,6 +131,13 @@ impl Executor for Process {
         self.keeper.isolated.generation.number
     }
 
+    fn process(&self) -> Option<u32> {
+        match &*lock(&self.keeper.state) {
+            State::Serving(worker) => Some(lock(&worker.child).id()),
+            _ => None,
+        }
+    }
+
     fn fault(&self) -> Option<String> {
         match &*lock(&self.keeper.state) {
             State::Broken(reason) => Some(reason.clone()),
@@ -180,7 +188,7 @@ impl Keeper {
                 if !self.set(State::Starting) {
                     return;
                 }
-                metrics::counter!("syrinx_worker_ends_total", "model" => uid.clone()).increment(1);
+                metrics::worker_ended(uid);
                 crashes.push_back(Instant::now());
                 while crashes.front().is_some_and(|crash| crash.elapsed() > CRASH_WINDOW) {
                     crashes.pop_front();
@@ -327,13 +335,20 @@ enum Ending {
 struct Worker {
     orders: Sender<Order>,
     child: Mutex<Child>,
-    /// Where what is said of each job goes; none after the end.
-    jobs: Mutex<Option<HashMap<u64, mpsc::Sender<Word>>>>,
+    /// Who hears what is said of each job; none after the end.
+    jobs: Mutex<Option<HashMap<u64, Listener>>>,
     next_job: AtomicU64,
     /// Why it ended.
     end: Mutex<Option<String>>,
     ended: Condvar,
     last_words: Arc<Mutex<VecDeque<String>>>,
+}
+
+/// A job that waits for what its worker says.
+struct Listener {
+    words: mpsc::Sender<Word>,
+    /// Around the lines that are logged for it.
+    span: tracing::Span,
 }
 
 impl Worker {
@@ -420,7 +435,9 @@ impl Worker {
     ) {
         let confusion = loop {
             match words.receive() {
-                Ok(Some((_, Word::Log(LogLine { level, message })))) => services.log(level_of(level), &message),
+                Ok(Some((job, Word::Log(LogLine { level, message })))) => {
+                    self.span_of(job).in_scope(|| services.log(level_of(level), &message));
+                }
                 Ok(Some((_, Word::Metric(Measurement { kind, name, labels, value })))) => {
                     services.metric(kind_of(kind), &name, &labels, value);
                 }
@@ -443,13 +460,20 @@ impl Worker {
         *lock(&self.jobs) = None;
     }
 
+    /// The span of a job that runs; else none.
+    fn span_of(&self, job: u64) -> tracing::Span {
+        let jobs = lock(&self.jobs);
+        let listener = jobs.as_ref().and_then(|jobs| jobs.get(&job));
+        listener.map_or_else(tracing::Span::none, |listener| listener.span.clone())
+    }
+
     fn pass_on(&self, job: u64, word: Word) {
         let mut jobs = lock(&self.jobs);
         let Some(jobs) = jobs.as_mut() else { return };
         let is_last = matches!(word, Word::Done(_));
         // A job that has given up its worker listens no more.
         if let Some(listener) = jobs.get(&job) {
-            let _ = listener.send(word);
+            let _ = listener.words.send(word);
         }
         if is_last {
             jobs.remove(&job);
@@ -497,9 +521,9 @@ impl Worker {
 
     fn run(&self, task: &mut Task<'_>) -> Ending {
         let job = self.next_job.fetch_add(1, Ordering::Relaxed);
-        let (listener, words) = mpsc::channel();
+        let (sender, words) = mpsc::channel();
         match lock(&self.jobs).as_mut() {
-            Some(jobs) => drop(jobs.insert(job, listener)),
+            Some(jobs) => drop(jobs.insert(job, Listener { words: sender, span: tracing::Span::current() })),
             None => return Ending::Lost,
         }
         let _listed = Listed { worker: self, job };
