@@ -398,7 +398,7 @@ impl Worker {
         let (ours, theirs) = UnixStream::pair()?;
         ours.set_write_timeout(Some(STUCK))?;
         let (said, says) = io::pipe()?;
-        let child = Command::new(std::env::current_exe()?)
+        let child = Command::new(this_program()?)
             .arg("worker")
             .stdin(Stdio::from(OwnedFd::from(theirs)))
             .stdout(says.try_clone()?)
@@ -564,6 +564,13 @@ impl Worker {
         let _ = lock(&self.child).kill();
         self.orders.close();
     }
+}
+
+/// The file that this process runs. On Linux also when another version lies there by now, or nothing: the worker must be of
+/// this one.
+fn this_program() -> io::Result<PathBuf> {
+    let own = PathBuf::from("/proc/self/exe");
+    if cfg!(target_os = "linux") && own.exists() { Ok(own) } else { std::env::current_exe() }
 }
 
 /// A job that its worker is to tell of.

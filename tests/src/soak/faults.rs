@@ -214,7 +214,7 @@ impl Saboteur<'_> {
             number => {
                 let variant = [Variant::PanicInCreate, Variant::PanicInManifest, Variant::BrokenLayout][number - 2];
                 let built = fixtures::beeper(variant).expect("it was built before");
-                drop(fs::copy(built, bad.path()).expect("a temporary file"));
+                fs::copy(built, bad.path()).expect("a temporary file");
             }
         }
         let before = self.generation();
