@@ -297,7 +297,7 @@ pub fn real_plugins() -> PathBuf {
 /// The address in `… listening on http://127.0.0.1:1234`.
 fn address(log: &str) -> Option<String> {
     let rest = log.split("listening on ").nth(1)?;
-    let end = rest.find(['\n', ' ', '\u{1b}'])?;
+    let end = rest.find(['\n', ' ', '\u{1b}', '"'])?;
     Some(rest[..end].to_owned())
 }
 
