@@ -184,6 +184,8 @@ impl Add {
             (Some(file), _) if file.extension().is_none_or(|extension| extension != "toml") => {
                 Err(Failure::new(format!("{} is no catalogue file: their names end in .toml", file.display())))
             }
+            // Whose directory has a name, as those of the settings have.
+            (Some(file), _) if file.parent() == Some(Path::new("")) => Ok(Path::new(".").join(file)),
             (Some(file), _) => Ok(file.clone()),
             (None, [first, ..]) => Ok(first.join("models.toml")),
             (None, []) => Err(Failure::new(

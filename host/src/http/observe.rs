@@ -31,7 +31,7 @@ pub(crate) async fn observe(State(app): State<Arc<App>>, request: Request, next:
         None => next.run(request).await,
     };
     let status = response.status().as_u16();
-    spans::answered(measured.route(), status);
+    spans::answered(measured.pattern(), status);
     measured.answered(status);
     let seconds = measured.elapsed().as_secs_f64();
     if polled && status < 400 {

@@ -30,7 +30,7 @@ impl Request {
     }
 
     /// Its route's pattern.
-    pub(crate) fn route(&self) -> &str {
+    pub(crate) fn pattern(&self) -> &str {
         &self.route
     }
 
