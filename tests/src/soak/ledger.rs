@@ -19,6 +19,8 @@ pub enum Verdict {
     Cut,
     /// The client left, or sent nonsense on purpose, and the server took it as it should.
     Client,
+    /// Its time ran out while the whole machine stood still.
+    StoodStill,
     /// No answer.
     Lost,
     /// An answer that is not what was asked for.
@@ -29,8 +31,16 @@ pub enum Verdict {
 
 impl Verdict {
     /// All of them, in the order of the report.
-    pub const ALL: [Self; 7] =
-        [Self::Right, Self::CleanError, Self::Cut, Self::Client, Self::Lost, Self::Corrupted, Self::Unclean];
+    pub const ALL: [Self; 8] = [
+        Self::Right,
+        Self::CleanError,
+        Self::Cut,
+        Self::Client,
+        Self::StoodStill,
+        Self::Lost,
+        Self::Corrupted,
+        Self::Unclean,
+    ];
 
     /// Its name in the report.
     pub fn name(self) -> &'static str {
@@ -39,6 +49,7 @@ impl Verdict {
             Self::CleanError => "answered with a clean error",
             Self::Cut => "cut off in the middle of a stream",
             Self::Client => "given up or spoilt by the client",
+            Self::StoodStill => "out of time while the machine stood still",
             Self::Lost => "lost",
             Self::Corrupted => "corrupted",
             Self::Unclean => "answered with an unclean error",

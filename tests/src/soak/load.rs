@@ -1,6 +1,7 @@
 //! Clients: patient ones, slow ones, ones that vanish, and ones that send nonsense.
 
 use super::{
+    clock::Clock,
     ledger::{Ledger, Verdict},
     random::Random,
     requests::{Ask, INSIDE},
@@ -15,43 +16,59 @@ use std::{
 const REST_MS: usize = 60;
 
 /// Asks until `end`.
-pub(super) fn client(port: u16, mut random: Random, asks: &[Ask], ledger: &Ledger, end: Instant) {
+pub(super) fn client(port: u16, mut random: Random, asks: &[Ask], ledger: &Ledger, clock: &Clock, end: Instant) {
     while Instant::now() < end {
         let ask = random.pick(asks);
+        let asked = Instant::now();
         ledger.sent();
         match random.below(20) {
             0 => vanish(port, &mut random, ask, false, ledger),
             1 => vanish(port, &mut random, ask, true, ledger),
             2 => nonsense(port, &mut random, ask, ledger),
-            3 => judge(ask, slowly(port, &mut random, ask), ledger),
-            _ => judge(ask, super::requests::ask(port, &ask.bytes), ledger),
+            3 => judge(ask, asked, slowly(port, &mut random, ask), ledger, clock),
+            _ => judge(ask, asked, super::requests::ask(port, &ask.bytes), ledger, clock),
         }
         thread::sleep(Duration::from_millis(random.below(REST_MS) as u64));
     }
 }
 
-/// Compares an answer with what it should be.
-pub(super) fn judge(ask: &Ask, answer: io::Result<Answer>, ledger: &Ledger) {
-    let what = &ask.what;
+/// Compares an answer with what it should be, and writes down what that means.
+pub(super) fn judge(ask: &Ask, asked: Instant, answer: io::Result<Answer>, ledger: &Ledger, clock: &Clock) {
+    let (mut verdict, words) = verdict(ask, &answer);
+    // Excuses everything but wrong bytes.
+    if verdict.is_offence() && verdict != Verdict::Corrupted && clock.stood_still_since(asked) {
+        verdict = Verdict::StoodStill;
+    }
+    if let Some(status) = answer.ok().map(|answer| answer.status).filter(|status| *status != 200) {
+        ledger.error(status);
+    }
+    ledger.verdict(verdict, || format!("{}: {words}", ask.what));
+}
+
+/// And what it looked like.
+fn verdict(ask: &Ask, answer: &io::Result<Answer>) -> (Verdict, String) {
     let answer = match answer {
         Ok(answer) => answer,
-        Err(error) => return ledger.verdict(Verdict::Lost, || format!("{what}: {error}")),
+        Err(error) => return (Verdict::Lost, error.to_string()),
     };
-    let Answer { status, complete, body, .. } = &answer;
+    let Answer { status, complete, body, .. } = answer;
     let expected = &ask.expected.body;
     if *status != 200 {
-        ledger.error(*status);
-        let verdict = if is_clean(ask, &answer) { Verdict::CleanError } else { Verdict::Unclean };
-        return ledger.verdict(verdict, || format!("{what}: {status} {}", answer.text()));
+        let verdict = if is_clean(ask, answer) { Verdict::CleanError } else { Verdict::Unclean };
+        return (verdict, format!("{status} {}", answer.text()));
     }
-    let verdict = match (complete, ask.is_streamed) {
-        (true, _) if body == expected => Verdict::Right,
-        (false, true) if ask.uid != INSIDE && expected.starts_with(body) => Verdict::Cut,
-        (true, true) if ask.uid != INSIDE && is_told_in_the_stream(expected, body) => Verdict::Cut,
-        (false, false) => Verdict::Lost,
-        _ => Verdict::Corrupted,
+    let breaks_off = match complete {
+        true => ask.is_streamed && is_told_in_the_stream(expected, body),
+        false => expected.starts_with(body),
     };
-    ledger.verdict(verdict, || format!("{what}: {} of {} bytes, complete: {complete}", body.len(), expected.len()));
+    let verdict = match breaks_off {
+        _ if *complete && body == expected => Verdict::Right,
+        // Only a process that ends cuts a stream off.
+        true if ask.is_streamed && ask.uid != INSIDE => Verdict::Cut,
+        true => Verdict::Lost,
+        false => Verdict::Corrupted,
+    };
+    (verdict, format!("{} of {} bytes, complete: {complete}", body.len(), expected.len()))
 }
 
 /// Whether a refusal is one that faults excuse, and says so in both clients' words.
@@ -67,7 +84,7 @@ fn is_clean(ask: &Ask, answer: &Answer) -> bool {
 /// Server-sent events that end with an error, and were right before it.
 fn is_told_in_the_stream(expected: &[u8], body: &[u8]) -> bool {
     let text = String::from_utf8_lossy(body);
-    let Some(at) = text.rfind("event: error") else { return false };
+    let Some(at) = text.rfind("data: {\"error\":") else { return false };
     expected.starts_with(&body[..at])
 }
 
