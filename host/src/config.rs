@@ -3,6 +3,7 @@
 //! [`Overrides`] is one such layer, with everything optional; [`Config`] is what comes out.
 
 use crate::auth::{self, KeyLimits, LimitedKey, StoredKey};
+use crate::log::LogFormat;
 use crate::models::{Isolation, WorkerLimits};
 use crate::plugins::{Digest, Trust};
 use serde::Deserialize;
@@ -39,6 +40,8 @@ pub struct Config {
     pub catalogue_dirs: Vec<PathBuf>,
     /// A filter such as `info` or `syrinx=debug,warn`.
     pub log_level: String,
+    /// How log lines look.
+    pub log_format: LogFormat,
     /// Origins that browsers may call from; `*` is any.
     pub cors_origins: Vec<String>,
     /// Address of a listener for `/metrics` alone, without a key; [`host`](Self::host) if there is only a port.
@@ -117,6 +120,7 @@ impl Default for Config {
             plugin_dirs: Vec::new(),
             catalogue_dirs: Vec::new(),
             log_level: "info".to_owned(),
+            log_format: LogFormat::default(),
             cors_origins: vec!["*".to_owned()],
             metrics_host: None,
             metrics_port: None,
@@ -169,6 +173,8 @@ pub struct Overrides {
     pub catalogue_dirs: Option<Vec<PathBuf>>,
     /// See [`Config::log_level`].
     pub log_level: Option<String>,
+    /// See [`Config::log_format`].
+    pub log_format: Option<LogFormat>,
     /// See [`Config::cors_origins`].
     pub cors_origins: Option<Vec<String>>,
     /// See [`Config::metrics_host`].
@@ -352,6 +358,7 @@ impl Overrides {
             plugin_dirs: read.paths("SYRINX_PLUGIN_DIRS"),
             catalogue_dirs: read.paths("SYRINX_CATALOGUE_DIRS"),
             log_level: read.text("SYRINX_LOG"),
+            log_format: read.parsed("SYRINX_LOG_FORMAT", LogFormat::NAMES)?,
             cors_origins: read
                 .text("SYRINX_CORS_ORIGINS")
                 .map(|list| list.split(',').map(|origin| origin.trim().to_owned()).collect()),
@@ -467,6 +474,7 @@ impl Config {
         set(&mut self.plugin_dirs, layer.plugin_dirs.map(|dirs| dirs.into_iter().map(expand_home).collect()));
         set(&mut self.catalogue_dirs, layer.catalogue_dirs.map(|dirs| dirs.into_iter().map(expand_home).collect()));
         set(&mut self.log_level, layer.log_level);
+        set(&mut self.log_format, layer.log_format);
         set(&mut self.cors_origins, layer.cors_origins);
         set(&mut self.isolation, layer.isolation);
         self.trust.allow = layer.plugins.allow.or_else(|| self.trust.allow.take());
@@ -679,6 +687,18 @@ mod tests {
         assert_eq!(config.metrics_listener(), Some(("::1", 9100)));
         config.merge(Overrides { metrics_host: Some("127.0.0.1".to_owned()), ..Overrides::default() });
         assert_eq!(config.metrics_listener(), Some(("127.0.0.1", 9100)));
+    }
+
+    #[test]
+    fn the_format_of_the_log_is_text_or_json() {
+        let mut config = Config::default();
+        config.merge(Overrides::from_toml("log_format = \"json\"\n", Path::new("s.toml")).unwrap());
+        assert_eq!(config.log_format, LogFormat::Json);
+        let variables = |value: &str| [("SYRINX_LOG_FORMAT".to_owned(), value.to_owned())].into();
+        config.merge(Overrides::from_variables(&variables("Text")).unwrap());
+        assert_eq!(config.log_format, LogFormat::Text);
+        let message = Overrides::from_variables(&variables("xml")).unwrap_err().to_string();
+        assert!(message.contains("SYRINX_LOG_FORMAT") && message.contains("text or json"), "{message}");
     }
 
     #[test]

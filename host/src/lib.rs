@@ -20,6 +20,7 @@ mod connection;
 #[doc(hidden)]
 pub mod fuzzing;
 pub mod http;
+pub mod log;
 pub mod machine;
 mod memory;
 pub mod metrics;

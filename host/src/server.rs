@@ -9,7 +9,7 @@ use crate::{
     callers::Callers,
     config::{Config, address_of},
     connection::{Activity, Connections},
-    http,
+    http, log,
     machine::Machine,
     memory::Memory,
     metrics,
@@ -26,7 +26,7 @@ use hyper_util::{
 };
 use metrics_exporter_prometheus::PrometheusHandle;
 use std::{
-    io::{self, IsTerminal as _},
+    io,
     path::{Path, PathBuf},
     sync::{
         Arc, OnceLock,
@@ -198,7 +198,7 @@ impl App {
 /// # Errors
 /// When it can't start.
 pub fn serve(config: Config) -> Result<(), ServeError> {
-    start_log(&config.log_level);
+    let _sending = log::start(&config.log_level, config.log_format);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(ServeError::Runtime)?;
     let outcome = runtime.block_on(async {
         // First of all, so that a mistake shows before anything slow begins.
@@ -218,23 +218,6 @@ pub fn serve(config: Config) -> Result<(), ServeError> {
     // Threads of jobs that don't stop must not keep the process.
     runtime.shutdown_timeout(Duration::from_secs(1));
     outcome
-}
-
-/// Log lines on standard error. A filter that makes no sense is replaced by `info`.
-fn start_log(filter: &str) {
-    // Decoders call every odd upload an error; what is wrong with it is told to whoever sent it.
-    let filter = format!("symphonia=off,{filter}");
-    let (filter, mistake) = match tracing_subscriber::EnvFilter::try_new(filter) {
-        Ok(parsed) => (parsed, None),
-        Err(error) => (tracing_subscriber::EnvFilter::new("info"), Some(error)),
-    };
-    // Fails when the program around this has set up its own log, which is fine.
-    let log =
-        tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_ansi(io::stderr().is_terminal());
-    let _ = log.try_init();
-    if let Some(error) = mistake {
-        tracing::warn!(%error, "the log level makes no sense; using info");
-    }
 }
 
 /// Takes the port.
@@ -292,7 +275,10 @@ fn assemble(config: Config) -> Result<(Arc<App>, Vec<Watch>), ServeError> {
     // Watched first: what changes while they are loaded is noticed.
     let watches = [
         watch(&app.config.plugin_dirs, |dirs| app.models.watch_plugins(dirs)),
-        watch(&app.config.catalogue_dirs, |dirs| provision.watch_catalogue(dirs.to_vec())),
+        watch(&app.config.catalogue_dirs, |dirs| {
+            let models = app.models.clone();
+            provision.watch_catalogue(dirs.to_vec(), move |before, now| models.catalogue_changed(before, now))
+        }),
     ];
     for dir in &app.config.plugin_dirs {
         let unreadable = |source| ServeError::PluginDir { dir: dir.clone(), source };

@@ -30,9 +30,9 @@ mod store;
 
 pub use cancel::CancelToken;
 pub use catalogue::{
-    Ability, AssetEntry, Catalogue, CatalogueError, FileRule, Format, HubId, Item, Join, JsonMap, ModelEntry,
-    ModelVersion, Origin, Package, Problem, RegisterError, RuntimeBuild, RuntimeEntry, Sha256Digest, Source,
-    UnknownName, WheelTags,
+    Ability, AssetEntry, Catalogue, CatalogueError, EntryChange, FileRule, Format, HubId, Item, Join, JsonMap,
+    ModelEntry, ModelVersion, Needs, Origin, Package, Problem, RegisterError, RuntimeBuild, RuntimeEntry, Sha256Digest,
+    Source, UnknownName, WheelTags, WriteError,
 };
 pub use custom::{CustomModel, CustomModels, MOST_CUSTOM_MODELS, RegistrationError, SpecError};
 pub use error::{Attempt, FetchError, Needed, StoreError};

@@ -200,17 +200,74 @@ fn fingerprints_differ_and_do_not_depend_on_the_name_of_the_source() {
     }
 }
 
+/// How a source of Kokoro brings the voices.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Voices {
+    /// So many files, each with its digest.
+    Files(usize),
+    /// Torch files by a pattern: the repository says which there are.
+    TorchFiles,
+    /// All in one archive of kokoro-onnx.
+    Archive(&'static str),
+}
+
+#[rustfmt::skip]
+const KOKORO_VOICES: &[(&str, &[(&str, Voices)])] = &[
+    ("Kokoro-82M", &[
+        ("wheel", Voices::Files(54)),
+        ("hf", Voices::Files(54)),
+        ("hf-fp16", Voices::Files(54)),
+        ("hf-q8", Voices::Files(54)),
+        ("hf-q8f16", Voices::Files(54)),
+        ("hf-q4", Voices::Files(54)),
+        ("hf-q4f16", Voices::Files(54)),
+        ("hf-uint8", Voices::Files(54)),
+        ("hf-uint8f16", Voices::Files(54)),
+        ("hf-pytorch", Voices::TorchFiles),
+        ("modelscope", Voices::TorchFiles),
+        ("url", Voices::Archive("voices-v1.0.bin")),
+        ("url-fp16", Voices::Archive("voices-v1.0.bin")),
+        ("url-int8", Voices::Archive("voices-v1.0.bin")),
+    ]),
+    ("Kokoro-82M-v1.1-zh", &[
+        ("url", Voices::Archive("voices-v1.1-zh.bin")),
+        ("url-fp16", Voices::Archive("voices-v1.1-zh.bin")),
+        ("url-int8", Voices::Archive("voices-v1.1-zh.bin")),
+        ("hf", Voices::TorchFiles),
+        ("modelscope", Voices::TorchFiles),
+    ]),
+];
+
+fn voices_of(source: &Source) -> Vec<Voices> {
+    let rules: Vec<_> = source.items.iter().flat_map(|item| &item.files).collect();
+    let alone = rules.iter().filter(|rule| rule.to.starts_with("voices/") && !rule.is_pattern());
+    assert!(alone.clone().all(|rule| rule.sha256.is_some()), "{}: a voice without a digest", source.id);
+    let files = Some(alone.count()).filter(|count| *count > 0).map(Voices::Files);
+    let pattern = rules.iter().any(|rule| rule.from == "voices/*.pt").then_some(Voices::TorchFiles);
+    let archives = ["voices-v1.0.bin", "voices-v1.1-zh.bin"];
+    let archive = archives.into_iter().find(|name| rules.iter().any(|rule| rule.to == *name)).map(Voices::Archive);
+    files.into_iter().chain(pattern).chain(archive).collect()
+}
+
 #[test]
-fn kokoro_brings_all_voices_and_shared_assets() {
+fn every_source_of_kokoro_brings_its_voices() {
+    let catalogue = Catalogue::builtin();
+    for (name, expected) in KOKORO_VOICES {
+        let model = catalogue.model(name).unwrap();
+        let ids: Vec<&str> = model.sources.iter().map(|source| source.id.as_str()).collect();
+        assert_eq!(ids, expected.iter().map(|(id, _)| *id).collect::<Vec<_>>(), "{name}");
+        for (source, (id, voices)) in model.sources.iter().zip(*expected) {
+            assert_eq!(voices_of(source), [*voices], "{name} {id}");
+        }
+    }
+}
+
+#[test]
+fn kokoro_has_its_models_and_shared_assets() {
     let catalogue = Catalogue::builtin();
     let kokoro = catalogue.model("Kokoro-82M").unwrap();
     for source in &kokoro.sources {
-        let names = source.file_names();
-        // One by one, by a pattern, or all in an archive.
-        let one_by_one = names.iter().filter(|name| name.starts_with("voices/")).count() == 54;
-        let together = ["voices/*.pt", "voices-v1.0.bin"].iter().any(|all| names.iter().any(|name| name == all));
-        assert!(one_by_one || together, "{}: {names:?}", source.id);
-        assert!(!names.iter().any(|name| name.contains(".part")), "{names:?}");
+        assert!(!source.file_names().iter().any(|name| name.contains(".part")), "{}", source.id);
     }
     assert!(kokoro.sources[0].file_names().contains(&"kokoro-v1.0.int8.onnx".to_owned()));
     let assets: Vec<&str> = kokoro.assets.iter().map(|asset| asset.name.as_str()).collect();

@@ -2,7 +2,8 @@
 
 use std::path::PathBuf;
 
-use syrinx_registry::{Catalogue, CatalogueError, Origin};
+use serde_json::json;
+use syrinx_registry::{Catalogue, CatalogueError, CustomModel, ModelEntry, Origin, WriteError};
 use tempfile::TempDir;
 
 const MODEL: &str = r#"schema = 1
@@ -90,6 +91,14 @@ fn a_misspelt_value_is_shown_in_its_place() {
 }
 
 #[test]
+fn what_would_have_been_accepted_is_listed() {
+    let text = load(&with("audio2text", "audio2txt")).unwrap_err().to_string();
+    assert!(text.contains("\n  = accepted: audio2text, text2audio, text2audio_zero_shot, "), "{text}");
+    let error = load(&with("plugin =", "plug-in-of-it =")).unwrap_err();
+    assert!(error.problems[0].accepted.contains(&"plugin".to_owned()), "{error}");
+}
+
+#[test]
 fn a_misspelt_key_deep_inside_is_shown_in_its_place() {
     let (line, column, message, _) = problem(&with("weights", "weigths"));
     assert_eq!((line, column), (14, 1));
@@ -106,7 +115,9 @@ fn misspelt_references_are_shown_in_their_place() {
     let text = with("multilingual = true", "multilingual = true\nlanguage_set = \"wisper\"");
     assert_eq!(problem(&text).2, "unknown language set `wisper`; did you mean `whisper`?");
     let text = with("multilingual = true", "multilingual = true\nruntimes = [\"libtorch\"]");
-    assert_eq!(problem(&text).2, "unknown runtime `libtorch`; known are onnxruntime");
+    let error = load(&text).unwrap_err();
+    assert!(error.to_string().ends_with("\n  = accepted: onnxruntime"), "{error}");
+    assert_eq!(error.problems[0].message, "unknown runtime `libtorch`");
 }
 
 #[test]
@@ -216,4 +227,85 @@ fn defaults_and_relative_directories() {
     assert_eq!(serde_json::Value::from(model.launch_options()).to_string(), r#"{"n":2,"vad_model":"fsmn-vad"}"#);
     let Origin::Path(directory) = &model.sources[0].items[0].origin else { panic!() };
     assert_eq!(*directory, path.join("weights"));
+}
+
+#[test]
+fn files_and_directories_are_checked_where_they_are() {
+    let (_dir, path) = directory(&[("good.toml", MODEL), ("bad.toml", &with("my-whisper", "my whisper"))]);
+    let good = path.join("good.toml");
+    assert!(Catalogue::check(std::slice::from_ref(&good)).unwrap().model("my-whisper").is_ok());
+    // The whole directory has the mistake; a name that is in two places is none when they are looked at one over the other.
+    let error = Catalogue::check(&[path.clone(), good]).unwrap_err();
+    assert_eq!(error.problems.len(), 1, "{error}");
+    assert!(error.to_string().contains("bad.toml:4:8: the name `my whisper` may not contain ' '"), "{error}");
+    let error = Catalogue::check(&[path.join("absent")]).unwrap_err();
+    assert!(error.to_string().ends_with("absent: there is no such file or directory"), "{error}");
+}
+
+#[test]
+fn the_files_of_the_program_can_be_edited_from_a_directory() {
+    let here = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+    let catalogue = Catalogue::load(&[here.join("models"), here.join("runtimes")]).unwrap();
+    let names = |catalogue: &Catalogue| catalogue.models().map(|model| model.name.clone()).collect::<Vec<_>>();
+    assert_eq!(names(&catalogue), names(&Catalogue::builtin()));
+    assert!(catalogue.models().all(|model| !model.builtin));
+    assert_eq!(catalogue.model("Kokoro-82M-MLX").unwrap().name, "Kokoro-82M");
+}
+
+/// The entry that `spec` stands for.
+fn entry(catalogue: &Catalogue, spec: serde_json::Value) -> ModelEntry {
+    let spec = CustomModel::from_spec(spec.as_object().unwrap().clone()).unwrap();
+    spec.entry(catalogue, &[]).unwrap()
+}
+
+#[test]
+fn an_entry_is_added_and_the_rest_of_the_file_stays() {
+    let (_dir, path) = directory(&[]);
+    let file = path.join("my.toml");
+    let before = format!("# mine\n{MODEL}# the end, with a set\n[[file_set]]\nname = \"mine\" # yes\nfiles = []\n");
+    let catalogue = Catalogue::load(&[]).unwrap();
+    let spec =
+        json!({"model_name": "german", "model_family": "whisper", "multilingual": true, "model_id": "me/german"});
+    let added = entry(&catalogue, spec);
+    let after = catalogue.add_to(&file, &before, &added).unwrap();
+    for kept in ["# mine\n", "# the end, with a set\n", "name = \"mine\" # yes\n", "name = \"my-whisper\""] {
+        assert!(after.contains(kept), "{kept:?} is gone:\n{after}");
+    }
+    assert!(after.contains("language_set = \"whisper\"") && !after.contains("\"haw\""), "{after}");
+    let reread = Catalogue::load_draft(std::slice::from_ref(&path), &file, &after).unwrap().model("german").unwrap();
+    assert_eq!(reread.change_to(&added), None, "{after}");
+    assert_eq!(
+        Catalogue::load_draft(&[path], &file, &before).unwrap().models().count(),
+        catalogue.models().count() + 1
+    );
+}
+
+#[test]
+fn an_entry_of_a_directory_starts_a_new_file() {
+    let (_dir, path) = directory(&[]);
+    let file = path.join("new.toml");
+    let catalogue = Catalogue::builtin();
+    for (family, multilingual) in [("Kokoro", true), ("Kokoro-zh", false), ("funasr", false), ("whisper", false)] {
+        let spec = json!({"model_name": "mine", "model_family": family, "multilingual": multilingual,
+            "model_uri": path.to_str().unwrap(), "model_description": "quotes \" and\nlines",
+            "default_model_config": {"a": {"b": [1, 2.5, true, "x"]}}});
+        let added = entry(&catalogue, spec);
+        let text = catalogue.add_to(&file, "", &added).unwrap();
+        let reread = Catalogue::load_draft(std::slice::from_ref(&path), &file, &text).unwrap().model("mine").unwrap();
+        assert_eq!(reread.change_to(&added), None, "{text}");
+    }
+}
+
+#[test]
+fn what_cannot_be_written_is_told() {
+    let catalogue = Catalogue::builtin();
+    let path = PathBuf::from("my.toml");
+    let whisper = catalogue.model("whisper-base").unwrap();
+    let error = catalogue.add_to(&path, "schema = = 1", &whisper).unwrap_err().to_string();
+    assert!(error.starts_with("my.toml:1:10: "), "{error}");
+    let error = catalogue.add_to(&path, "model = 1", &whisper).unwrap_err().to_string();
+    assert!(error.contains("[[model]]"), "{error}");
+    assert_eq!(catalogue.add_to(&path, "", &whisper), Err(WriteError::Source("wheel")));
+    let index = catalogue.model("IndexTTS2").unwrap();
+    assert_eq!(catalogue.add_to(&path, "", &index), Err(WriteError::Null("default_model_config")));
 }

@@ -14,6 +14,8 @@ pub mod other_rustc;
 pub mod python;
 pub mod server;
 pub mod services;
+#[cfg(target_os = "linux")]
+pub mod soak;
 pub mod sound;
 pub mod swaps;
 pub mod text;

@@ -240,6 +240,18 @@ impl Server {
         self.process.lock().unwrap_or_else(PoisonError::into_inner).id()
     }
 
+    /// The processes that it has started and that still run (Linux).
+    pub fn workers(&self) -> Vec<u32> {
+        let parent = format!("PPid:\t{}", self.id());
+        let of = |entry: fs::DirEntry| {
+            let id = entry.file_name().to_str()?.parse().ok()?;
+            let status = fs::read_to_string(entry.path().join("status")).ok()?;
+            let is_zombie = status.contains("State:\tZ");
+            (!is_zombie && status.lines().any(|line| line == parent)).then_some(id)
+        };
+        fs::read_dir("/proc").expect("Linux has it").filter_map(Result::ok).filter_map(of).collect()
+    }
+
     /// Highest memory use so far in bytes (Linux).
     pub fn peak_memory(&self) -> u64 {
         self.process_status("VmHWM") * 1024
@@ -293,7 +305,7 @@ pub fn real_plugins() -> PathBuf {
 /// The address in `… listening on http://127.0.0.1:1234`.
 fn address(log: &str) -> Option<String> {
     let rest = log.split("listening on ").nth(1)?;
-    let end = rest.find(['\n', ' ', '\u{1b}'])?;
+    let end = rest.find(['\n', ' ', '\u{1b}', '"'])?;
     Some(rest[..end].to_owned())
 }
 

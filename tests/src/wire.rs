@@ -84,7 +84,13 @@ impl Wire {
     /// Receives more; false at the end.
     fn receive(&mut self) -> io::Result<bool> {
         let mut space = [0; 16_384];
-        let count = self.stream.read(&mut space)?;
+        let count = loop {
+            match self.stream.read(&mut space) {
+                // By a signal, such as one that stopped and continued this process.
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                count => break count?,
+            }
+        };
         self.received.extend_from_slice(&space[..count]);
         Ok(count > 0)
     }

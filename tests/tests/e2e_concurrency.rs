@@ -4,7 +4,6 @@
 
 use serde_json::{Value, json};
 use std::{
-    collections::HashMap,
     sync::Barrier,
     thread,
     time::{Duration, Instant},
@@ -462,108 +461,4 @@ fn idle_connections_make_room() {
         }
     }
     assert!(body.iter().sum::<usize>() >= 79 * 2400, "the busy one was cut off");
-}
-
-/// Random numbers, the same for the same seed.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, bound: usize) -> usize {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0 % bound as u64) as usize
-    }
-}
-
-/// Everything at once for a long time. `SYRINX_SOAK_SECONDS` says how long, ten minutes if it doesn't.
-#[test]
-#[ignore = "takes ten minutes: cargo test --release -p syrinx-tests --test e2e_concurrency soak -- --ignored --nocapture"]
-fn soak() {
-    let seconds = std::env::var("SYRINX_SOAK_SECONDS").ok().and_then(|text| text.parse().ok()).unwrap_or(600);
-    let (server, _folders) =
-        server(&[("SYRINX_UPLOAD_SILENCE_SECONDS", "2"), ("SYRINX_LOG", "warn,syrinx::server=info")]);
-    server.launch(&json!({"model_name": "tone", "concurrency": 6}));
-    let mixture = mixture();
-    let alone: Vec<Answer> = mixture.iter().map(|(_, bytes)| ask(server.port(), bytes)).collect();
-    let begun = Instant::now();
-    let end = begun + Duration::from_secs(seconds);
-    let totals: Vec<HashMap<&str, u64>> = thread::scope(|scope| {
-        let clients: Vec<_> = (0..12)
-            .map(|client| {
-                let (mixture, alone, server) = (&mixture, &alone, &server);
-                scope.spawn(move || {
-                    let mut random = Random(client + 1);
-                    let mut totals = HashMap::new();
-                    while Instant::now() < end {
-                        let number = random.below(mixture.len());
-                        let (what, bytes) = &mixture[number];
-                        let mut count = |name| *totals.entry(name).or_insert(0) += 1;
-                        let mut wire = Wire::connect(server.port()).expect("it listens");
-                        let how = [Leave::Fin, Leave::Rst][random.below(2)];
-                        match random.below(10) {
-                            0 => {
-                                let _ = wire.send(&bytes[..random.below(bytes.len())]);
-                                leave(wire, how);
-                                count("left while sending");
-                            }
-                            1 => {
-                                let _ = wire.send(&slow_speech(100, 10));
-                                let _ = wire.head();
-                                leave(wire, how);
-                                count("left while reading");
-                            }
-                            2 => {
-                                let mut damaged = bytes.clone();
-                                for _ in 0..8 {
-                                    let at = random.below(damaged.len());
-                                    damaged[at] = random.below(256) as u8;
-                                }
-                                let _ = wire.send(&damaged);
-                                wire.finish_sending();
-                                let _ = wire.answer();
-                                count("sent nonsense");
-                            }
-                            _ => {
-                                wire.send(bytes).expect("it is read");
-                                let answer = wire.answer().unwrap_or_else(|error| panic!("{what}: {error}"));
-                                let same = answer.status != 200 || essence(&answer) == essence(&alone[number]);
-                                assert!(answer.status == alone[number].status && same, "{what}: {}", answer.status);
-                                count("answered");
-                            }
-                        }
-                    }
-                    totals
-                })
-            })
-            .collect();
-        let mut next = begun;
-        let mut first_minute = None;
-        while Instant::now() < end {
-            thread::sleep(Duration::from_millis(200));
-            if Instant::now() >= next {
-                let now = Holdings::of(&server);
-                println!(
-                    "after {:4} s: {} MB, {} files, {} threads",
-                    begun.elapsed().as_secs(),
-                    now.memory >> 20,
-                    now.files,
-                    now.threads
-                );
-                next += Duration::from_secs(30);
-                if begun.elapsed() > Duration::from_secs(25) {
-                    first_minute.get_or_insert(now);
-                }
-            }
-        }
-        let totals = clients.into_iter().map(|client| client.join().expect("no client fails")).collect();
-        if let Some(early) = first_minute {
-            assert_recovered(&server, early, "a long time");
-        }
-        totals
-    });
-    let mut sum: HashMap<&str, u64> = HashMap::new();
-    totals.iter().flatten().for_each(|(name, count)| *sum.entry(name).or_default() += count);
-    println!("{sum:?}; peak {} MB", server.peak_memory() >> 20);
-    assert!(!server.log().contains("panicked"), "{}", server.log());
 }

@@ -31,16 +31,8 @@ fn speech(server: &Server, uid: &str, more: Value) -> Pending {
     http::post(&server.url("/v1/audio/speech")).json(&body).start()
 }
 
-/// The processes that the server has started.
 fn workers(server: &Server) -> Vec<u32> {
-    let parent = format!("PPid:\t{}", server.id());
-    let of = |entry: fs::DirEntry| {
-        let id = entry.file_name().to_str()?.parse().ok()?;
-        let status = fs::read_to_string(entry.path().join("status")).ok()?;
-        let is_zombie = status.contains("State:\tZ");
-        (!is_zombie && status.lines().any(|line| line == parent)).then_some(id)
-    };
-    fs::read_dir("/proc").expect("Linux has it").filter_map(Result::ok).filter_map(of).collect()
+    server.workers()
 }
 
 fn signal(process: u32, signal: libc::c_int) {

@@ -1,4 +1,4 @@
-//! Developer commands: `cargo xtask serve`, `dev`, `plugin`, `test`, `kits`, `bench`.
+//! Developer commands: `cargo xtask serve`, `dev`, `plugin`, `test`, `kits`, `bench`, `soak`.
 #![allow(clippy::print_stdout)] // talking to the developer is what this program does
 
 mod bench;
@@ -11,6 +11,7 @@ mod node;
 mod place;
 mod plugin;
 mod serve;
+mod soak;
 mod test;
 mod venv;
 
@@ -39,6 +40,8 @@ enum Command {
     Kits(kits::Kits),
     /// Measure speed and memory side by side with other implementations
     Bench(bench::Bench),
+    /// Let everything go wrong under load, and count what is lost
+    Soak(soak::Soak),
 }
 
 fn main() -> ExitCode {
@@ -49,6 +52,7 @@ fn main() -> ExitCode {
         Command::Test(command) => command.run(),
         Command::Kits(command) => command.run(),
         Command::Bench(command) => command.run(),
+        Command::Soak(command) => command.run(),
     };
     outcome.unwrap_or_else(|message| {
         eprintln!("error: {message}");

@@ -4,6 +4,7 @@
 mod api_key;
 mod argv;
 mod cache;
+mod catalogue;
 mod client;
 mod doctor;
 mod engine;
@@ -18,6 +19,7 @@ mod serve;
 mod speech;
 mod table;
 
+use crate::config::{Config, Overrides};
 use clap::{ArgAction, Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use serde_json::Value;
 use std::{ffi::OsString, process::ExitCode};
@@ -56,8 +58,8 @@ enum Command {
     Terminate(models::Terminate),
     /// Download models (or native runtimes) into the cache
     Pull(pull::Pull),
-    /// List the catalogue: what can be launched, and what is cached
-    Models(models::Catalogue),
+    /// List the catalogue (what can be launched, what is cached), check its files, add a model of your own
+    Models(catalogue::Models),
     /// List the plugins of a running server
     Plugins(models::Plugins),
     /// Make, check, install and remove plugins
@@ -125,16 +127,27 @@ struct Places {
     /// Directory for downloads, runtimes and staged plugins [env: SYRINX_HOME] [default: the user's cache directory]
     #[arg(long, value_name = "DIR")]
     home: Option<std::path::PathBuf>,
-    /// Directory with catalogue files of your own (*.toml); may be repeated
+    /// Directory with catalogue files of your own (*.toml); may be repeated [env: SYRINX_CATALOGUE_DIRS] [default: those of syrinx.toml]
     #[arg(long, value_name = "DIR")]
     catalogue: Vec<std::path::PathBuf>,
 }
 
 impl Places {
+    /// A server's settings in the working directory, with these places.
+    fn settings(&self) -> Result<Config, Failure> {
+        let flags = Overrides {
+            home: self.home.clone(),
+            catalogue_dirs: (!self.catalogue.is_empty()).then(|| self.catalogue.clone()),
+            ..Overrides::default()
+        };
+        Config::load(None, flags).map_err(|error| Failure::new(error.to_string()))
+    }
+
     /// The store and the catalogue in these places.
     fn open(&self) -> Result<(Catalogue, Store), Failure> {
-        let catalogue = Catalogue::load(&self.catalogue).map_err(|error| Failure::new(error.to_string()))?;
-        let config = match &self.home {
+        let settings = self.settings()?;
+        let catalogue = Catalogue::load(&settings.catalogue_dirs).map_err(|error| Failure::new(error.to_string()))?;
+        let config = match &settings.home {
             Some(home) => StoreConfig::at(home),
             None => StoreConfig::from_env().map_err(|error| Failure::new(error.to_string()))?,
         };

@@ -1,7 +1,7 @@
-//! `syrinx list`, `terminate`, `models`, `plugins`.
+//! `syrinx list`, `terminate`, `plugins`.
 
 use super::{
-    Endpoint, Failure, Outcome, Places,
+    Endpoint, Failure, Outcome,
     client::{Client, encoded},
     members, screen, table, text,
 };
@@ -43,11 +43,23 @@ impl List {
                     state(model),
                     memory(model).unwrap_or_default(),
                     ago(model).unwrap_or_default(),
+                    drift(&model["catalogue"]),
                 ]
             })
             .collect();
-        table::print(&["UID", "Type", "Name", "State", "Memory", "Used"], &rows);
+        table::print(&["UID", "Type", "Name", "State", "Memory", "Used", "Catalogue"], &rows);
         Ok(())
+    }
+}
+
+/// What has become of a model's catalogue entry, and what to do.
+fn drift(catalogue: &Value) -> String {
+    let keys: Vec<String> = members(&catalogue["changed"]).map(text).collect();
+    match (catalogue["state"].as_str(), catalogue["needs"].as_str()) {
+        (Some("changed"), Some("relaunch")) => format!("changed: {} (launch it again)", keys.join(", ")),
+        (Some("changed"), _) => format!("changed: {}", keys.join(", ")),
+        (Some("removed"), _) => "removed".to_owned(),
+        _ => String::new(),
     }
 }
 
@@ -68,52 +80,6 @@ impl Terminate {
     pub(super) fn run(self) -> Outcome {
         let uid = self.model_uid.or(self.uid).ok_or_else(|| Failure::new("which model? Give its UID"))?;
         Client::new(&self.endpoint).delete(&format!("/v1/models/{}", encoded(&uid)))?;
-        Ok(())
-    }
-}
-
-/// Lists the catalogue.
-#[derive(Debug, Args)]
-pub(super) struct Catalogue {
-    #[command(flatten)]
-    places: Places,
-    /// Only check the catalogue files and say what is wrong with them
-    #[arg(long)]
-    check: bool,
-    /// Print JSON
-    #[arg(long)]
-    json: bool,
-}
-
-impl Catalogue {
-    pub(super) fn run(self) -> Outcome {
-        let (catalogue, store) = self.places.open()?;
-        if self.check {
-            screen::line(format_args!("{} models, no problems", catalogue.models().count()));
-            return Ok(());
-        }
-        let rows: Vec<(String, String, String, bool)> = catalogue
-            .models()
-            .map(|entry| {
-                let abilities: Vec<&str> = entry.abilities.iter().map(|ability| ability.as_str()).collect();
-                (entry.name.clone(), entry.family.clone(), abilities.join(" "), store.locate(entry).is_some())
-            })
-            .collect();
-        if self.json {
-            let rows: Vec<Value> = rows
-                .into_iter()
-                .map(|(name, family, ability, cached)| json!({"model_name": name, "model_family": family, "model_ability": ability.split(' ').collect::<Vec<_>>(), "cached": cached}))
-                .collect();
-            screen::line(format_args!("{:#}", Value::Array(rows)));
-            return Ok(());
-        }
-        let rows: Vec<Vec<String>> = rows
-            .into_iter()
-            .map(|(name, family, ability, cached)| {
-                vec![name, family, if cached { "yes" } else { "no" }.to_owned(), ability]
-            })
-            .collect();
-        table::print(&["Name", "Family", "Cached", "Ability"], &rows);
         Ok(())
     }
 }

@@ -3,6 +3,7 @@
 use super::{Failure, Outcome, Places};
 use crate::{
     config::{AuthOverrides, Config, LaunchAtStart, LimitOverrides, Overrides},
+    log::LogFormat,
     server,
 };
 use clap::Args;
@@ -44,6 +45,9 @@ pub(super) struct Serve {
     /// error, warn, info, debug or trace, or a filter such as syrinx=debug,warn
     #[arg(long)]
     log_level: Option<String>,
+    /// Log lines for people (text) or for programs (json) [default: text]
+    #[arg(long, value_name = "FORMAT")]
+    log_format: Option<LogFormat>,
     #[command(flatten)]
     places: Places,
 }
@@ -63,6 +67,7 @@ impl Serve {
             plugin_dirs: some(self.plugins),
             catalogue_dirs: some(self.places.catalogue),
             log_level: self.log_level.map(|level| filter(&level)),
+            log_format: self.log_format,
             metrics_host: self.metrics_exporter_host,
             metrics_port: self.metrics_exporter_port,
             auth: AuthOverrides { key_file: self.key_file, ..AuthOverrides::default() },

@@ -21,5 +21,5 @@ pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
 )]
 async fn render(State(app): State<Arc<App>>) -> Response {
     let content_type = "text/plain; version=0.0.4; charset=utf-8";
-    ([(header::CONTENT_TYPE, content_type)], metrics::render(&app.metrics, &app.models)).into_response()
+    ([(header::CONTENT_TYPE, content_type)], metrics::render(&app)).into_response()
 }

@@ -1,7 +1,7 @@
 //! Measures every request, to the last byte of its response.
 
 use super::in_flight::{CURRENT, Entry};
-use crate::{connection::Busy, metrics, server::App};
+use crate::{connection::Busy, log::spans, metrics, server::App};
 use axum::{
     body::{Body, Bytes, HttpBody},
     extract::{MatchedPath, Request, State},
@@ -15,6 +15,7 @@ use std::{
     sync::Arc,
     task::{Context, Poll},
 };
+use tracing::Span;
 
 /// Middleware: counts a request as in flight until its response body ends or is given up.
 pub(crate) async fn observe(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
@@ -30,6 +31,7 @@ pub(crate) async fn observe(State(app): State<Arc<App>>, request: Request, next:
         None => next.run(request).await,
     };
     let status = response.status().as_u16();
+    spans::answered(measured.pattern(), status);
     measured.answered(status);
     let seconds = measured.elapsed().as_secs_f64();
     if polled && status < 400 {
@@ -37,7 +39,8 @@ pub(crate) async fn observe(State(app): State<Arc<App>>, request: Request, next:
     } else {
         tracing::info!(status, seconds, "answered");
     }
-    response.map(|body| Body::new(Observed { body, entry, _measured: measured, _busy: busy }))
+    let span = Span::current();
+    response.map(|body| Body::new(Observed { body, entry, _measured: measured, _busy: busy, _span: span }))
 }
 
 /// Whether probes and waiting clients ask for a route again and again.
@@ -77,6 +80,8 @@ struct Observed {
     entry: Option<Entry>,
     _measured: metrics::Request,
     _busy: Busy,
+    /// Lasts as long as the response.
+    _span: Span,
 }
 
 impl HttpBody for Observed {

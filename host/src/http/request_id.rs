@@ -1,5 +1,6 @@
 //! `x-request-id`: every response has one, and the log lines of its request carry it.
 
+use crate::log::spans;
 use axum::{
     extract::Request,
     http::{HeaderName, HeaderValue},
@@ -20,10 +21,11 @@ pub(crate) async fn identify(mut request: Request, next: Next) -> Response {
     request.headers_mut().insert(X_REQUEST_ID, id.clone());
     let span = tracing::info_span!(
         "request",
-        id = id.to_str().unwrap_or_default(),
+        request_id = id.to_str().unwrap_or_default(),
         method = %request.method(),
         path = request.uri().path(),
     );
+    spans::adopt(&span, request.headers());
     let mut response = next.run(request).instrument(span).await;
     response.headers_mut().insert(X_REQUEST_ID, id);
     response

@@ -29,7 +29,8 @@ pub enum Severity {
 pub struct Event {
     /// How serious it is.
     pub severity: Severity,
-    /// A stable word: `created`, `downloading`, `loading`, `ready`, `error`, `cancelled`, `reloaded`, `terminated`.
+    /// A stable word: `created`, `downloading`, `loading`, `ready`, `error`, `cancelled`, `reloaded`, `catalogue`,
+    /// `terminated`.
     pub name: &'static str,
     /// When it happened.
     pub time: SystemTime,

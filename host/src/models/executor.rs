@@ -47,6 +47,11 @@ pub trait Executor: Send + Sync + 'static {
     /// Generation of the plugin behind it.
     fn generation(&self) -> u64;
 
+    /// The process that runs the jobs, when it isn't this one.
+    fn process(&self) -> Option<u32> {
+        None
+    }
+
     /// Why it runs no jobs any more, when it doesn't. For the operator.
     fn fault(&self) -> Option<String> {
         None

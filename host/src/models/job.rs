@@ -118,7 +118,7 @@ impl<T> Outlet<T> {
         if matches!(sent, Ok(Ok(()))) { Flow::Continue } else { Flow::Stop }
     }
 
-    fn flow_now(&self) -> Flow {
+    pub(super) fn flow_now(&self) -> Flow {
         if self.sender.is_closed() || self.limits.reached() { Flow::Stop } else { Flow::Continue }
     }
 

@@ -2,6 +2,7 @@
 //! how it gets there.
 
 mod admission;
+mod drift;
 mod error;
 mod events;
 mod executor;
@@ -9,6 +10,7 @@ mod isolation;
 mod job;
 mod launch;
 mod loading;
+mod measured;
 mod on_demand;
 mod parameters;
 mod provision;
@@ -21,6 +23,7 @@ mod services;
 mod slot;
 mod ticket;
 
+pub use drift::Drift;
 pub use error::{JobError, LaunchError, ModelError};
 pub use events::{Event, Severity};
 pub use executor::{Executor, InProcess, Job, JobKind};

@@ -1,7 +1,7 @@
 //! Where models come from: the catalogue and the store of a server, or something smaller in a test.
 
 use super::{LaunchSpec, Provenance};
-use crate::plugins::watch::Watch;
+use crate::{metrics, plugins::watch::Watch};
 use arc_swap::ArcSwap;
 use std::{
     collections::BTreeMap,
@@ -141,12 +141,17 @@ impl RegistryProvision {
         Self { catalogue: ArcSwap::from(layers.merged()), layers: Mutex::new(layers), store }
     }
 
-    /// From now on, reads the catalogue again when a file in `dirs` changes. An edit applies when it is valid; otherwise
-    /// the last good catalogue stays, and the log says what is wrong and where.
+    /// From now on, reads the catalogue again when a file in `dirs` changes. An edit applies when it is valid, and `changed`
+    /// gets the catalogue before and the one from now on; otherwise the last good catalogue stays, and the log says what is
+    /// wrong and where.
     ///
     /// # Errors
     /// When a directory can't be watched.
-    pub fn watch_catalogue(self: &Arc<Self>, dirs: Vec<PathBuf>) -> notify::Result<Watch> {
+    pub fn watch_catalogue(
+        self: &Arc<Self>,
+        dirs: Vec<PathBuf>,
+        changed: impl Fn(&Catalogue, &Catalogue) + Send + 'static,
+    ) -> notify::Result<Watch> {
         let provision = self.clone();
         Watch::start(&dirs.clone(), move |path| {
             if path.extension().is_none_or(|extension| extension != "toml") {
@@ -155,9 +160,15 @@ impl RegistryProvision {
             match Catalogue::load(&dirs) {
                 Ok(catalogue) => {
                     tracing::info!(path = %path.display(), "catalogue reloaded");
+                    let before = provision.catalogue();
                     provision.change(|layers| layers.files = catalogue);
+                    metrics::catalogue_read(true);
+                    changed(&before, &provision.catalogue());
                 }
-                Err(error) => tracing::error!("catalogue not reloaded, the last good one stays:\n{error}"),
+                Err(error) => {
+                    metrics::catalogue_read(false);
+                    tracing::error!("catalogue not reloaded, the last good one stays:\n{error}");
+                }
             }
         })
     }

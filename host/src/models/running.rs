@@ -4,7 +4,9 @@ use super::{
     Executor, Job, JobError, JobKind, Ticket,
     admission::{Admission, Lease, Place},
     job::{self, Events, Limits, Outlet, OwnedClip, SpeechOutput},
+    measured::Counted,
 };
+use crate::metrics::{self, Outcome, Refusal, Task};
 use arc_swap::ArcSwap;
 use std::{
     fmt,
@@ -16,7 +18,7 @@ use std::{
     time::{Duration, Instant},
 };
 use syrinx_plugin_api::{
-    Error, ModelCard, Object, SpeechSettings, TranscribeSettings, TranscriptEvent, host_side::WholeAudio,
+    Error, Flow, ModelCard, Object, SpeechSettings, TranscribeSettings, TranscriptEvent, host_side::WholeAudio,
 };
 
 /// How busy a model is.
@@ -123,6 +125,11 @@ impl Running {
         faults?.pop()
     }
 
+    /// The process of each replica, where it isn't this one.
+    pub(crate) fn processes(&self) -> Vec<Option<u32>> {
+        self.replicas.load().iter().map(|replica| replica.executor.process()).collect()
+    }
+
     /// Request parameters that the catalogue sets when a caller doesn't.
     pub fn request_defaults(&self) -> &Object {
         &self.request_defaults
@@ -176,10 +183,12 @@ impl Running {
         known_speakers: Vec<OwnedClip>,
         ticket: Ticket,
     ) -> Result<Events<TranscriptEvent>, JobError> {
-        self.start(ticket, move |executor, outlet| {
-            let mut audio = WholeAudio::new(samples.as_ref());
+        self.start(Task::Transcribe, ticket, move |executor, outlet| {
+            let samples = samples.as_ref();
+            let seconds = executor.card().input_sample_rate.map_or(0.0, |rate| samples.len() as f64 / f64::from(rate));
+            let mut audio = WholeAudio::new(samples);
             let kind = JobKind::Transcribe { settings, audio: &mut audio, known_speakers, receiver: outlet };
-            executor.run(Job { kind })
+            (executor.run(Job { kind }), seconds)
         })
         .await
     }
@@ -194,38 +203,64 @@ impl Running {
         clips: Vec<OwnedClip>,
         ticket: Ticket,
     ) -> Result<Events<SpeechOutput>, JobError> {
-        self.start(ticket, move |executor, outlet| {
-            executor.run(Job { kind: JobKind::Synthesize { settings, clips, receiver: outlet } })
+        self.start(Task::Speak, ticket, move |executor, outlet| {
+            let mut counted = Counted::new(outlet);
+            let result = executor.run(Job { kind: JobKind::Synthesize { settings, clips, receiver: &mut counted } });
+            (result, counted.seconds(executor.card().output_sample_rate))
         })
         .await
     }
 
+    /// `run` also says how many seconds of sound there were.
     async fn start<T: Send + 'static>(
         &self,
+        task: Task,
         ticket: Ticket,
-        run: impl FnOnce(&dyn Executor, &mut Outlet<T>) -> Result<(), Error> + Send + 'static,
+        run: impl FnOnce(&dyn Executor, &mut Outlet<T>) -> (Result<(), Error>, f64) + Send + 'static,
     ) -> Result<Events<T>, JobError> {
-        let place = self.admission.admit(&ticket).await?;
+        let came = Instant::now();
+        let place = self.admission.admit(&ticket).await.inspect_err(|error| self.count_refusal(error))?;
+        metrics::waited(&self.uid, came.elapsed());
         let (replica, active) = self.least_busy();
         let (mut outlet, events) = job::channel(Limits::new(&ticket, self.stop.clone()), ticket.turn);
         let uid = self.uid.clone();
-        let span = tracing::Span::current();
+        let generation = replica.executor.generation();
+        let span = tracing::info_span!("job", uid, generation, task = task.name());
         tokio::task::spawn_blocking(move || {
             let _entered = span.entered();
             let _place: Place = place;
             let _active = active;
-            let result = run(&*replica.executor, &mut outlet);
+            let measured = metrics::Job::begin(&uid, generation, task);
+            let (result, seconds) = run(&*replica.executor, &mut outlet);
             if let Err(error) = &result {
-                tracing::debug!(uid, %error, "job failed");
+                tracing::debug!(%error, "job failed");
             }
+            let outcome = match &result {
+                Err(_) => Outcome::Failed,
+                Ok(()) if outlet.flow_now() == Flow::Stop => Outcome::Stopped,
+                Ok(()) => Outcome::Done,
+            };
+            measured.end(outcome, seconds);
             outlet.finish(&uid, result);
         });
         Ok(events)
     }
 
+    fn count_refusal(&self, error: &JobError) {
+        match error {
+            JobError::QueueFull { .. } => metrics::refused(&self.uid, Refusal::QueueFull),
+            JobError::LimitReached { .. } => metrics::refused(&self.uid, Refusal::RequestLimit),
+            JobError::Closed { .. } => metrics::refused(&self.uid, Refusal::Closed),
+            JobError::Deadline(_) | JobError::Plugin(_) => {}
+        }
+    }
+
+    /// One that has been given up is the least busy of all, and the last choice.
     fn least_busy(&self) -> (Replica, Active) {
         let replicas = self.replicas.load();
-        let least = replicas.iter().min_by_key(|replica| replica.active.load(Ordering::Acquire));
+        let least = replicas
+            .iter()
+            .min_by_key(|replica| (replica.executor.fault().is_some(), replica.active.load(Ordering::Acquire)));
         let replica = least.unwrap_or(&replicas[0]).clone();
         let active = Active::on(&replica);
         (replica, active)

@@ -28,15 +28,7 @@ impl HostServices for Services {
     }
 
     fn metric(&self, kind: MetricKind, name: &str, labels: &BTreeMap<String, String>, value: f64) {
-        let name = format!("syrinx_plugin_{name}");
-        let mut labels: Vec<metrics::Label> =
-            labels.iter().map(|(key, value)| metrics::Label::new(key.clone(), value.clone())).collect();
-        labels.push(metrics::Label::new("model", self.uid.clone()));
-        match kind {
-            MetricKind::Counter => metrics::counter!(name, labels).increment(value.max(0.0) as u64),
-            MetricKind::Gauge => metrics::gauge!(name, labels).set(value),
-            MetricKind::Histogram => metrics::histogram!(name, labels).record(value),
-        }
+        crate::metrics::reported(kind, name, labels, &self.uid, value);
     }
 
     fn cache_dir(&self) -> PathBuf {

@@ -9,6 +9,7 @@ use super::{
 };
 use crate::{
     machine::resident_bytes,
+    metrics,
     models::{Executor, Job, JobKind, OwnedClip, WorkerLimits},
     plugins::InUse,
 };
@@ -135,6 +136,13 @@ impl Executor for Process {
         self.keeper.isolated.generation.number
     }
 
+    fn process(&self) -> Option<u32> {
+        match &*lock(&self.keeper.state) {
+            State::Serving(worker) => Some(lock(&worker.child).id()),
+            _ => None,
+        }
+    }
+
     fn fault(&self) -> Option<String> {
         match &*lock(&self.keeper.state) {
             State::Broken(reason) => Some(reason.clone()),
@@ -200,7 +208,7 @@ impl Keeper {
                 if !self.set(State::Starting) {
                     return;
                 }
-                metrics::counter!("syrinx_worker_ends_total", "model" => uid.clone()).increment(1);
+                metrics::worker_ended(uid);
                 crashes.push_back(Instant::now());
                 while crashes.front().is_some_and(|crash| crash.elapsed() > CRASH_WINDOW) {
                     crashes.pop_front();
@@ -347,8 +355,8 @@ enum Ending {
 struct Worker {
     orders: Sender<Order>,
     child: Mutex<Child>,
-    /// Where what is said of each job goes; none after the end.
-    jobs: Mutex<Option<HashMap<u64, mpsc::Sender<Word>>>>,
+    /// Who hears what is said of each job; none after the end.
+    jobs: Mutex<Option<HashMap<u64, Listener>>>,
     next_job: AtomicU64,
     /// Why it ended.
     end: Mutex<Option<String>>,
@@ -357,6 +365,13 @@ struct Worker {
     leash: Leash,
     /// It took more memory than it may: what is told of that.
     excess: OnceLock<String>,
+}
+
+/// A job that waits for what its worker says.
+struct Listener {
+    words: mpsc::Sender<Word>,
+    /// Around the lines that are logged for it.
+    span: tracing::Span,
 }
 
 impl Worker {
@@ -414,7 +429,7 @@ impl Worker {
         let (ours, theirs) = UnixStream::pair()?;
         ours.set_write_timeout(Some(STUCK))?;
         let (said, says) = io::pipe()?;
-        let child = Command::new(std::env::current_exe()?)
+        let child = Command::new(this_program()?)
             .arg("worker")
             .stdin(Stdio::from(OwnedFd::from(theirs)))
             .stdout(says.try_clone()?)
@@ -454,7 +469,9 @@ impl Worker {
     ) {
         let confusion = loop {
             match words.receive() {
-                Ok(Some((_, Word::Log(LogLine { level, message })))) => services.log(level_of(level), &message),
+                Ok(Some((job, Word::Log(LogLine { level, message })))) => {
+                    self.span_of(job).in_scope(|| services.log(level_of(level), &message));
+                }
                 Ok(Some((_, Word::Metric(Measurement { kind, name, labels, value })))) => {
                     services.metric(kind_of(kind), &name, &labels, value);
                 }
@@ -477,13 +494,20 @@ impl Worker {
         *lock(&self.jobs) = None;
     }
 
+    /// The span of a job that runs; else none.
+    fn span_of(&self, job: u64) -> tracing::Span {
+        let jobs = lock(&self.jobs);
+        let listener = jobs.as_ref().and_then(|jobs| jobs.get(&job));
+        listener.map_or_else(tracing::Span::none, |listener| listener.span.clone())
+    }
+
     fn pass_on(&self, job: u64, word: Word) {
         let mut jobs = lock(&self.jobs);
         let Some(jobs) = jobs.as_mut() else { return };
         let is_last = matches!(word, Word::Done(_));
         // A job that has given up its worker listens no more.
         if let Some(listener) = jobs.get(&job) {
-            let _ = listener.send(word);
+            let _ = listener.words.send(word);
         }
         if is_last {
             jobs.remove(&job);
@@ -534,9 +558,9 @@ impl Worker {
 
     fn run(&self, task: &mut Task<'_>) -> Ending {
         let job = self.next_job.fetch_add(1, Ordering::Relaxed);
-        let (listener, words) = mpsc::channel();
+        let (sender, words) = mpsc::channel();
         match lock(&self.jobs).as_mut() {
-            Some(jobs) => drop(jobs.insert(job, listener)),
+            Some(jobs) => drop(jobs.insert(job, Listener { words: sender, span: tracing::Span::current() })),
             None => return Ending::Lost,
         }
         let _listed = Listed { worker: self, job };
@@ -589,6 +613,13 @@ impl Worker {
         let _ = lock(&self.child).kill();
         self.orders.close();
     }
+}
+
+/// The file that this process runs. On Linux also when another version lies there by now, or nothing: the worker must be of
+/// this one.
+fn this_program() -> io::Result<PathBuf> {
+    let own = PathBuf::from("/proc/self/exe");
+    if cfg!(target_os = "linux") && own.exists() { Ok(own) } else { std::env::current_exe() }
 }
 
 /// A job that its worker is to tell of.

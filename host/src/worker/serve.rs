@@ -6,6 +6,7 @@ use super::{
     messages::{Assignment, ClipHead, JobHead, JobTask, LoadProgress, LogLine, Measurement, Order, Word},
 };
 use std::{
+    cell::Cell,
     collections::{BTreeMap, HashMap},
     io,
     os::{fd::AsFd as _, unix::net::UnixStream},
@@ -28,6 +29,11 @@ use tokio::signal::unix::{SignalKind, signal};
 /// Pushes that may be on their way to the host: enough to keep both sides busy, little enough that a slow reader slows the
 /// plugin down.
 const WINDOW: u32 = 8;
+
+thread_local! {
+    /// The job that a thread runs; 0: none.
+    static JOB: Cell<u64> = const { Cell::new(0) };
+}
 
 /// How long native libraries may take to clean up at the end.
 const ENDING: Duration = Duration::from_secs(1);
@@ -142,6 +148,7 @@ impl Worker {
     }
 
     fn run(&self, job: u64, head: JobHead, samples: &[f32]) {
+        JOB.set(job);
         let result = contained(|| {
             let model = self.model.get().ok_or_else(|| Error::internal("the model is not loaded"))?;
             let (input, mut rest) = samples.split_at(head.input.min(samples.len()));
@@ -252,8 +259,10 @@ impl Services {
 }
 
 impl HostServices for Services {
+    /// Says also for which job, so that the line gets that request's id. Threads that a plugin starts by itself have none.
     fn log(&self, level: Level, message: &str) {
-        self.say(&Word::Log(LogLine { level: level as u8, message: message.to_owned() }));
+        // See `Worker::conclude`.
+        let _ = self.host.send(JOB.get(), &Word::Log(LogLine { level: level as u8, message: message.to_owned() }));
     }
 
     fn metric(&self, kind: MetricKind, name: &str, labels: &BTreeMap<String, String>, value: f64) {

@@ -190,7 +190,8 @@ async fn what_clients_ask_around_models() {
         "syrinx_http_request_duration_seconds_count",
         "syrinx_http_requests_in_flight",
         "syrinx_first_byte_seconds_bucket{model=\"parrot-mouth\"",
-        "syrinx_audio_output_seconds_total{model=\"parrot-mouth\"}",
+        "syrinx_audio_output_seconds_total{model=\"parrot-mouth\",generation=\"1\"}",
+        "syrinx_job_real_time_factor_bucket{model=\"parrot-mouth\",generation=\"1\",task=\"speak\"",
         "syrinx_jobs_running{model=\"parrot-ears\"} 0",
     ] {
         assert!(text.contains(line), "{line} is missing in\n{text}");

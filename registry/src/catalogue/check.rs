@@ -4,10 +4,8 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use toml::Spanned;
-
 use super::diagnose::{Problem, nearest};
-use super::document::{self, Take};
+use super::document::{self, ARCHITECTURES, OPERATING_SYSTEMS, Spanned, Take};
 use super::entry::{FileRule, HubId, Item, Join, Origin, Package, RuntimeBuild, Sha256Digest, Source, WheelTags};
 use crate::fetch::url;
 
@@ -29,6 +27,24 @@ pub(super) type FileSets = BTreeMap<String, Vec<FileRule>>;
 impl Context<'_> {
     pub(super) fn complain(&mut self, span: Range<usize>, message: impl Into<String>) {
         self.problems.push(Problem::at(self.file, self.text, span, message));
+    }
+
+    /// Complains about a name that means nothing, with a suggestion or with all that is known.
+    pub(super) fn unknown<'a>(
+        &mut self,
+        what: &str,
+        given: &Spanned<String>,
+        known: impl IntoIterator<Item = &'a str>,
+    ) {
+        let (span, given) = (given.span(), given.get_ref());
+        let known: Vec<&str> = known.into_iter().collect();
+        let message = match nearest(given, known.iter().copied()) {
+            Some(best) => format!("unknown {what} `{given}`; did you mean `{best}`?"),
+            None if known.is_empty() => format!("unknown {what} `{given}`; there is none"),
+            None => format!("unknown {what} `{given}`"),
+        };
+        let accepted = known.into_iter().map(str::to_owned).collect();
+        self.problems.push(Problem { accepted, ..Problem::at(self.file, self.text, span, message) });
     }
 
     /// Checks a name that becomes a directory and part of URLs.
@@ -326,10 +342,7 @@ impl Context<'_> {
                 Some(files) => rules.extend(
                     files.iter().map(|rule| FileRule { from: format!("{under}{}", rule.from), ..rule.clone() }),
                 ),
-                None => {
-                    let message = unknown("file set", set.get_ref(), sets.keys().map(String::as_str));
-                    self.complain(set.span(), message);
-                }
+                None => self.unknown("file set", set, sets.keys().map(String::as_str)),
             }
         }
         if kind == "hf" && rules.is_empty() && item.weights.is_none() {
@@ -341,8 +354,14 @@ impl Context<'_> {
     pub(super) fn builds(&mut self, builds: &[document::Build], sets: &FileSets) -> Vec<RuntimeBuild> {
         let mut result = Vec::new();
         for build in builds {
-            self.known(&build.os, &["linux", "macos", "windows"], "operating system");
-            self.known(&build.arch, &["x86_64", "aarch64"], "architecture");
+            for (what, given, known) in [
+                ("operating system", &build.os, OPERATING_SYSTEMS.as_slice()),
+                ("architecture", &build.arch, &ARCHITECTURES),
+            ] {
+                if !known.contains(&given.get_ref().as_str()) {
+                    self.unknown(what, given, known.iter().copied());
+                }
+            }
             let library = self.relative(&build.library);
             let sources = self.sources(&build.source, sets);
             if let Some(source) = sources.iter().find(|source| !source.file_names().contains(&library)) {
@@ -356,23 +375,6 @@ impl Context<'_> {
             });
         }
         result
-    }
-
-    fn known(&mut self, value: &Spanned<String>, known: &[&str], what: &str) {
-        if !known.contains(&value.get_ref().as_str()) {
-            let message = unknown(what, value.get_ref(), known.iter().copied());
-            self.complain(value.span(), message);
-        }
-    }
-}
-
-/// "unknown X `y`", with a suggestion or with all that is known.
-pub(super) fn unknown<'a>(what: &str, given: &str, known: impl Iterator<Item = &'a str>) -> String {
-    let known: Vec<&str> = known.collect();
-    match nearest(given, known.iter().copied()) {
-        Some(best) => format!("unknown {what} `{given}`; did you mean `{best}`?"),
-        None if known.is_empty() => format!("unknown {what} `{given}`; there is none"),
-        None => format!("unknown {what} `{given}`; known are {}", known.join(", ")),
     }
 }
 

@@ -3,11 +3,13 @@
 use std::fmt;
 use std::ops::Range;
 
+use serde::Serialize;
+
 /// A name further away than this share of its length is no suggestion.
 const MAX_RELATIVE_DISTANCE: f64 = 0.4;
 
 /// One thing that is wrong with one file.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Problem {
     /// The file, or `<builtin>/…` for one that came with the program.
     pub file: String,
@@ -19,6 +21,8 @@ pub struct Problem {
     pub message: String,
     /// The line with a mark under the place.
     pub excerpt: String,
+    /// What may stand there, when that is a list of names.
+    pub accepted: Vec<String>,
 }
 
 impl Problem {
@@ -36,21 +40,36 @@ impl Problem {
         let gutter = " ".repeat(number.len());
         let indent: String = text[line_start..start].chars().map(|c| if c == '\t' { '\t' } else { ' ' }).collect();
         let excerpt = format!("{gutter} |\n{number} | {source_line}\n{gutter} | {indent}{}", "^".repeat(marked));
-        Self { file: file.to_owned(), line: Some(line), column: Some(column), message: message.into(), excerpt }
+        Self {
+            file: file.to_owned(),
+            line: Some(line),
+            column: Some(column),
+            message: message.into(),
+            excerpt,
+            accepted: Vec::new(),
+        }
     }
 
     /// A problem with a file as a whole.
     pub(super) fn whole(file: impl Into<String>, message: impl Into<String>) -> Self {
-        Self { file: file.into(), line: None, column: None, message: message.into(), excerpt: String::new() }
+        Self {
+            file: file.into(),
+            line: None,
+            column: None,
+            message: message.into(),
+            excerpt: String::new(),
+            accepted: Vec::new(),
+        }
     }
 
     /// An error of the TOML reader, with a suggestion where it names an unknown key or value.
     pub(super) fn from_toml(file: &str, text: &str, error: &toml::de::Error) -> Self {
-        let message = with_suggestion(error.message());
-        match error.span() {
+        let (message, accepted) = with_suggestion(error.message());
+        let problem = match error.span() {
             Some(span) => Self::at(file, text, span, message),
             None => Self::whole(file, message),
-        }
+        };
+        Self { accepted, ..problem }
     }
 }
 
@@ -64,6 +83,9 @@ impl fmt::Display for Problem {
         if !self.excerpt.is_empty() {
             write!(f, "\n{}", self.excerpt)?;
         }
+        if !self.accepted.is_empty() {
+            write!(f, "\n  = accepted: {}", self.accepted.join(", "))?;
+        }
         Ok(())
     }
 }
@@ -75,21 +97,22 @@ fn floor_char_boundary(text: &str, mut at: usize) -> usize {
     at
 }
 
-/// serde says "unknown field `x`, expected one of `a`, `b`" (or "unknown variant"): find the nearest of the expected.
-fn with_suggestion(message: &str) -> String {
+/// serde says "unknown field `x`, expected one of `a`, `b`" (or "unknown variant"): the message with the nearest of the
+/// expected, and all of them.
+fn with_suggestion(message: &str) -> (String, Vec<String>) {
     let message = message.trim();
     let is_field = message.starts_with("unknown field");
     if !is_field && !message.starts_with("unknown variant") {
-        return message.to_owned();
+        return (message.to_owned(), Vec::new());
     }
     let names: Vec<&str> = message.split('`').skip(1).step_by(2).collect();
-    let Some((given, expected)) = names.split_first() else { return message.to_owned() };
+    let Some((given, expected)) = names.split_first() else { return (message.to_owned(), Vec::new()) };
     let what = if is_field { "key" } else { "value" };
-    match nearest(given, expected.iter().copied()) {
+    let told = match nearest(given, expected.iter().copied()) {
         Some(best) => format!("unknown {what} `{given}`; did you mean `{best}`?"),
-        None if expected.is_empty() => format!("unknown {what} `{given}`"),
-        None => format!("unknown {what} `{given}`; known are {}", expected.join(", ")),
-    }
+        None => format!("unknown {what} `{given}`"),
+    };
+    (told, expected.iter().map(|name| (*name).to_owned()).collect())
 }
 
 /// The candidate that a person most likely meant, if any is near; upper and lower case count as equal.
@@ -136,14 +159,15 @@ mod tests {
 
     #[test]
     fn serde_messages_gain_a_suggestion() {
+        let names = |names: [&str; 2]| names.map(str::to_owned).to_vec();
         assert_eq!(
             with_suggestion("unknown field `famly`, expected one of `name`, `family`"),
-            "unknown key `famly`; did you mean `family`?"
+            ("unknown key `famly`; did you mean `family`?".to_owned(), names(["name", "family"]))
         );
         assert_eq!(
             with_suggestion("unknown variant `audio2txt`, expected `audio2text` or `text2audio`"),
-            "unknown value `audio2txt`; did you mean `audio2text`?"
+            ("unknown value `audio2txt`; did you mean `audio2text`?".to_owned(), names(["audio2text", "text2audio"]))
         );
-        assert_eq!(with_suggestion("missing field `name`"), "missing field `name`");
+        assert_eq!(with_suggestion("missing field `name`"), ("missing field `name`".to_owned(), Vec::new()));
     }
 }

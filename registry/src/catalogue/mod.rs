@@ -4,16 +4,19 @@
 //! Reading is all or nothing: either every file is right and a new catalogue results, or all problems come back together and the caller
 //! keeps the catalogue it had.
 
+mod change;
 mod check;
 mod diagnose;
 mod document;
 mod entry;
+mod write;
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
+pub use change::{EntryChange, Needs};
 pub(crate) use check::{check_name, is_safe_relative};
 pub use diagnose::Problem;
 pub(crate) use diagnose::nearest;
@@ -22,7 +25,9 @@ pub use entry::{
     RuntimeBuild, RuntimeEntry, Sha256Digest, Source, WheelTags,
 };
 
-use check::{Context, FileSets, unknown};
+pub use write::WriteError;
+
+use check::{Context, FileSets};
 use document::{Document, SCHEMA, SchemaOnly};
 
 /// The files that come with the program, in the order they are read.
@@ -94,6 +99,15 @@ pub struct Catalogue {
     aliases: BTreeMap<String, String>,
     assets: BTreeMap<String, Arc<AssetEntry>>,
     runtimes: BTreeMap<String, Arc<RuntimeEntry>>,
+    /// Kept for writing entries down as they would be written by hand.
+    language_sets: BTreeMap<String, Arc<[String]>>,
+}
+
+/// What a file would say if it were written.
+#[derive(Clone, Copy)]
+struct Draft<'a> {
+    path: &'a Path,
+    text: &'a str,
 }
 
 impl Catalogue {
@@ -103,7 +117,8 @@ impl Catalogue {
         BUILT
             .get_or_init(|| {
                 // These files are part of the program and every one of them is checked by a test.
-                Self::read(&[]).unwrap_or_else(|error| unreachable!("a built-in catalogue file is wrong:\n{error}"))
+                Self::read(&[], None)
+                    .unwrap_or_else(|error| unreachable!("a built-in catalogue file is wrong:\n{error}"))
             })
             .clone()
     }
@@ -114,7 +129,42 @@ impl Catalogue {
     /// # Errors
     /// All problems of all files, when there is any. Keep the catalogue you have then.
     pub fn load(directories: &[PathBuf]) -> Result<Self, CatalogueError> {
-        Self::read(directories)
+        Self::read(directories, None)
+    }
+
+    /// As [`load`](Self::load), with `text` for the content of the file `path`, which may not exist yet: what would be if
+    /// it were written.
+    ///
+    /// # Errors
+    /// All problems of all files, when there is any.
+    pub fn load_draft(directories: &[PathBuf], path: &Path, text: &str) -> Result<Self, CatalogueError> {
+        Self::read(directories, Some(Draft { path, text }))
+    }
+
+    /// The built-in catalogue plus these files and the `*.toml` files of these directories, in the order given. Unlike for
+    /// [`load`](Self::load) everything must be there.
+    ///
+    /// # Errors
+    /// All problems of all files, when there is any.
+    pub fn check(paths: &[PathBuf]) -> Result<Self, CatalogueError> {
+        let mut problems = Vec::new();
+        let mut files = builtin_files(&mut problems);
+        for (index, path) in paths.iter().enumerate() {
+            if path.is_file() {
+                read_file(path, index + 1, None, &mut files, &mut problems);
+            } else if path.exists() {
+                read_directory(path, index + 1, None, &mut files, &mut problems);
+            } else {
+                let message = "there is no such file or directory";
+                problems.push(Problem::whole(path.display().to_string(), message));
+            }
+        }
+        Self::conclude(&files, problems)
+    }
+
+    /// JSON Schema of catalogue files, for editors.
+    pub fn json_schema() -> serde_json::Value {
+        document::json_schema()
     }
 
     /// The entry with this name or alias.
@@ -202,14 +252,17 @@ impl Catalogue {
         is_users
     }
 
-    fn read(directories: &[PathBuf]) -> Result<Self, CatalogueError> {
+    fn read(directories: &[PathBuf], draft: Option<Draft<'_>>) -> Result<Self, CatalogueError> {
         let mut problems = Vec::new();
-        let mut files: Vec<LoadedFile> =
-            BUILTIN.iter().filter_map(|(name, text)| LoadedFile::parse(name, text, None, 0, &mut problems)).collect();
+        let mut files = builtin_files(&mut problems);
         for (index, directory) in directories.iter().enumerate() {
-            read_directory(directory, index + 1, &mut files, &mut problems);
+            read_directory(directory, index + 1, draft, &mut files, &mut problems);
         }
-        let catalogue = Self::assemble(&files, &mut problems);
+        Self::conclude(&files, problems)
+    }
+
+    fn conclude(files: &[LoadedFile], mut problems: Vec<Problem>) -> Result<Self, CatalogueError> {
+        let catalogue = Self::assemble(files, &mut problems);
         if problems.is_empty() {
             return Ok(catalogue);
         }
@@ -222,7 +275,6 @@ impl Catalogue {
         let mut catalogue = Self::default();
         let mut seen = Seen::default();
         let mut sets = FileSets::new();
-        let mut languages: BTreeMap<&str, &[String]> = BTreeMap::new();
         for file in files {
             let mut context = file.context(problems);
             for set in &file.document.file_set {
@@ -232,7 +284,7 @@ impl Catalogue {
             }
             for set in &file.document.language_set {
                 seen.once(&mut context, "language set", set.name.get_ref(), set.name.span(), file.layer);
-                languages.insert(set.name.get_ref(), &set.codes);
+                catalogue.language_sets.insert(set.name.get_ref().clone(), set.codes.as_slice().into());
             }
         }
         for file in files {
@@ -269,7 +321,7 @@ impl Catalogue {
             for model in &file.document.model {
                 let name = context.name(&model.name);
                 seen.once(&mut context, "model", &name, model.name.span(), file.layer);
-                let entry = catalogue.model_entry(&mut context, model, &sets, &languages, file.layer == 0);
+                let entry = catalogue.model_entry(&mut context, model, &sets, file.layer == 0);
                 catalogue.models.insert(name, Arc::new(entry));
             }
         }
@@ -282,7 +334,6 @@ impl Catalogue {
         context: &mut Context<'_>,
         model: &document::Model,
         sets: &FileSets,
-        language_sets: &BTreeMap<&str, &[String]>,
         builtin: bool,
     ) -> ModelEntry {
         if model.abilities.is_empty() {
@@ -290,28 +341,21 @@ impl Catalogue {
         }
         let mut languages = model.languages.clone();
         if let Some(set) = &model.language_set {
-            match language_sets.get(set.get_ref().as_str()) {
+            match self.language_sets.get(set.get_ref()) {
                 Some(codes) => languages.splice(0..0, codes.iter().cloned()).for_each(drop),
-                None => {
-                    let message = unknown("language set", set.get_ref(), language_sets.keys().copied());
-                    context.complain(set.span(), message);
-                }
+                None => context.unknown("language set", set, self.language_sets.keys().map(String::as_str)),
             }
         }
         let mut assets = Vec::new();
         for wanted in &model.assets {
             match self.assets.get(wanted.get_ref()) {
                 Some(asset) => assets.push(Arc::clone(asset)),
-                None => {
-                    let message = unknown("asset", wanted.get_ref(), self.assets.keys().map(String::as_str));
-                    context.complain(wanted.span(), message);
-                }
+                None => context.unknown("asset", wanted, self.assets.keys().map(String::as_str)),
             }
         }
         for wanted in &model.runtimes {
             if !self.runtimes.contains_key(wanted.get_ref()) {
-                let message = unknown("runtime", wanted.get_ref(), self.runtimes.keys().map(String::as_str));
-                context.complain(wanted.span(), message);
+                context.unknown("runtime", wanted, self.runtimes.keys().map(String::as_str));
             }
         }
         ModelEntry {
@@ -441,28 +485,53 @@ impl LoadedFile {
     }
 }
 
-fn read_directory(directory: &Path, layer: usize, files: &mut Vec<LoadedFile>, problems: &mut Vec<Problem>) {
-    let entries = match std::fs::read_dir(directory) {
-        Ok(entries) => entries,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return,
+fn builtin_files(problems: &mut Vec<Problem>) -> Vec<LoadedFile> {
+    BUILTIN.iter().filter_map(|(name, text)| LoadedFile::parse(name, text, None, 0, problems)).collect()
+}
+
+fn read_directory(
+    directory: &Path,
+    layer: usize,
+    draft: Option<Draft<'_>>,
+    files: &mut Vec<LoadedFile>,
+    problems: &mut Vec<Problem>,
+) {
+    let draft = draft.filter(|draft| draft.path.parent() == Some(directory));
+    let is_ours = |path: &PathBuf| {
+        let hidden = path.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.'));
+        path.extension().is_some_and(|extension| extension == "toml") && !hidden
+    };
+    let mut paths: Vec<PathBuf> = match std::fs::read_dir(directory) {
+        Ok(entries) => entries.filter_map(|entry| entry.ok().map(|entry| entry.path())).filter(is_ours).collect(),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
         Err(error) => {
             problems
                 .push(Problem::whole(directory.display().to_string(), format!("can't list this directory: {error}")));
             return;
         }
     };
-    let is_ours = |path: &PathBuf| {
-        let hidden = path.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.'));
-        path.extension().is_some_and(|extension| extension == "toml") && !hidden
-    };
-    let mut paths: Vec<PathBuf> =
-        entries.filter_map(|entry| entry.ok().map(|entry| entry.path())).filter(is_ours).collect();
+    paths.extend(draft.map(|draft| draft.path.to_owned()));
     paths.sort();
+    paths.dedup();
     for path in paths {
-        let name = path.display().to_string();
-        match std::fs::read_to_string(&path) {
-            Ok(text) => files.extend(LoadedFile::parse(&name, &text, Some(directory), layer, problems)),
-            Err(error) => problems.push(Problem::whole(name, format!("can't read this file: {error}"))),
-        }
+        read_file(&path, layer, draft, files, problems);
+    }
+}
+
+fn read_file(
+    path: &Path,
+    layer: usize,
+    draft: Option<Draft<'_>>,
+    files: &mut Vec<LoadedFile>,
+    problems: &mut Vec<Problem>,
+) {
+    let name = path.display().to_string();
+    let text = match draft.filter(|draft| draft.path == path) {
+        Some(draft) => Ok(draft.text.to_owned()),
+        None => std::fs::read_to_string(path),
+    };
+    match text {
+        Ok(text) => files.extend(LoadedFile::parse(&name, &text, path.parent(), layer, problems)),
+        Err(error) => problems.push(Problem::whole(name, format!("can't read this file: {error}"))),
     }
 }

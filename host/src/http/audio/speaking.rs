@@ -5,7 +5,7 @@ use crate::{
     http::error::ApiError,
     memory::Reservation,
     metrics,
-    models::{Events, SpeechOutput},
+    models::{Events, Running, SpeechOutput},
 };
 use bytes::Bytes;
 use syrinx_plugin_api::SpeechEvent;
@@ -13,6 +13,8 @@ use syrinx_plugin_api::SpeechEvent;
 /// A job and what encodes its samples.
 pub(super) struct Speaking {
     uid: String,
+    /// Of the model's plugin.
+    generation: u64,
     events: Events<SpeechOutput>,
     /// Taken at the end of the file.
     encoder: Option<Box<dyn Encoder>>,
@@ -25,16 +27,24 @@ pub(super) struct Speaking {
 }
 
 impl Speaking {
-    /// A job of the model `uid`, of whose samples `samples_per_second` make a second of the file. Keeps the memory that
-    /// is `held` for the job.
+    /// A job of the model `running`, of whose samples `samples_per_second` make a second of the file. Keeps the memory
+    /// that is `held` for the job.
     pub(super) fn new(
-        uid: &str,
+        running: &Running,
         events: Events<SpeechOutput>,
         encoder: Box<dyn Encoder>,
         samples_per_second: f64,
         held: Vec<Reservation>,
     ) -> Self {
-        Self { uid: uid.to_owned(), events, encoder: Some(encoder), samples: 0, samples_per_second, _held: held }
+        Self {
+            uid: running.uid().to_owned(),
+            generation: running.generation(),
+            events,
+            encoder: Some(encoder),
+            samples: 0,
+            samples_per_second,
+            _held: held,
+        }
     }
 
     /// The next samples; none at the end of the job.
@@ -43,7 +53,8 @@ impl Speaking {
             match output? {
                 SpeechOutput::Pcm(samples) => {
                     self.samples += samples.len() as u64;
-                    metrics::audio_out(&self.uid, samples.len() as f64 / self.samples_per_second);
+                    let seconds = samples.len() as f64 / self.samples_per_second;
+                    metrics::audio_out(&self.uid, self.generation, seconds);
                     return Ok(Some(samples));
                 }
                 SpeechOutput::Event(SpeechEvent::Warning { message }) => tracing::warn!(uid = self.uid, "{message}"),

@@ -99,13 +99,13 @@ pub(crate) async fn speech(State(app): State<Arc<App>>, terms: Terms, fields: Fi
     let samples_per_second = f64::from(rate) * f64::from(request.encoding.speed.unwrap_or(1.0));
     let ticket = agreed.ticket(request.delivery != Delivery::Whole);
     let events = running.synthesize(request.settings, clips.clips, ticket).await?;
-    let mut speaking = Speaking::new(running.uid(), events, encoder, samples_per_second, clips.held);
+    let mut speaking = Speaking::new(&running, events, encoder, samples_per_second, clips.held);
     if request.delivery == Delivery::Whole {
         return Ok((headers, speaking.whole().await?).into_response());
     }
     // What fails before the first byte has a status of its own.
     let first = speaking.bytes().await?;
-    metrics::first_byte(running.uid(), begun.elapsed());
+    metrics::first_byte(running.uid(), running.generation(), begun.elapsed());
     if request.delivery == Delivery::Chunks {
         return Ok((headers, Body::from_stream(chunks(first, speaking))).into_response());
     }

@@ -112,7 +112,7 @@ pub(super) async fn transcribe(app: &App, terms: Terms, fields: Fields, task: Ta
     let (known_speakers, held) = request.known_speakers.decode(rate, &app.memory).await?;
     let samples = clips::decode("file", request.file, Some(rate), longest, &app.memory).await?;
     let seconds = samples.decoded.source.seconds;
-    metrics::audio_in(running.uid(), seconds);
+    metrics::audio_in(running.uid(), running.generation(), seconds);
     let events = running.transcribe(request.settings, samples, known_speakers, agreed.ticket(request.stream)).await?;
     let mut growing = Growing::new(task, seconds, request.words, request.logprobs);
     if card.diarizes {
@@ -121,8 +121,8 @@ pub(super) async fn transcribe(app: &App, terms: Terms, fields: Fields, task: Ta
     if request.stream {
         let diarized = request.format == TranscriptFormat::DiarizedJson;
         let streaming = Streaming { events, growing, sent: 0, diarized, _held: held };
-        let uid = running.uid().to_owned();
-        return Ok(sse::response(stream(streaming, move || metrics::first_byte(&uid, begun.elapsed())).await?));
+        let first_byte = move || metrics::first_byte(running.uid(), running.generation(), begun.elapsed());
+        return Ok(sse::response(stream(streaming, first_byte).await?));
     }
     let transcript = whole(events, growing).await?;
     Ok(formats::render(&transcript, request.format, request.texts_as_json))

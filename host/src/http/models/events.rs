@@ -23,7 +23,7 @@ pub(crate) struct EventBody {
     event_ts: u64,
     /// Details, for a person.
     event_content: String,
-    /// Ours: `created`, `downloading`, `loading`, `ready`, `error`, `cancelled`, `reloaded` or `terminated`.
+    /// Ours: `created`, `downloading`, `loading`, `ready`, `error`, `cancelled`, `reloaded`, `catalogue` or `terminated`.
     event_name: &'static str,
 }
 

@@ -3,7 +3,7 @@
 use super::{AUDIO, timestamp};
 use crate::{
     http::error::ApiError,
-    models::{ModelError, ModelStatus, State as ModelState},
+    models::{Drift, ModelError, ModelStatus, State as ModelState},
     server::App,
 };
 use axum::{
@@ -13,6 +13,7 @@ use axum::{
 use serde::Serialize;
 use std::sync::Arc;
 use syrinx_plugin_api::Object;
+use syrinx_registry::Needs;
 use utoipa::ToSchema;
 
 /// A running model, for OpenAI's clients and for Xinference's.
@@ -58,6 +59,37 @@ pub(crate) struct ModelBody {
     last_used: Option<u64>,
     /// Seconds since 1970: when it is unloaded if nobody uses it until then.
     idle_unload_at: Option<u64>,
+    /// How its catalogue entry differs from the one that it was launched from.
+    catalogue: CatalogueBody,
+}
+
+/// What has become of the catalogue entry of a running model.
+#[derive(Serialize, ToSchema)]
+#[schema(as = ModelCatalogue)]
+pub(crate) struct CatalogueBody {
+    /// `current`, `changed` or `removed`.
+    state: &'static str,
+    /// What applies a change: `relaunch` (terminate the model and launch it again), or `nothing` has to be done.
+    needs: &'static str,
+    /// Keys of the entry that have changed.
+    changed: Vec<&'static str>,
+}
+
+impl From<Drift> for CatalogueBody {
+    fn from(drift: Drift) -> Self {
+        match drift {
+            Drift::None => Self { state: "current", needs: "nothing", changed: Vec::new() },
+            Drift::Removed => Self { state: "removed", needs: "nothing", changed: Vec::new() },
+            Drift::Changed(change) => Self {
+                state: "changed",
+                needs: match change.needs {
+                    Needs::Nothing => "nothing",
+                    Needs::Relaunch => "relaunch",
+                },
+                changed: change.keys,
+            },
+        }
+    }
 }
 
 /// Xinference has one member more when asked for a single model.
@@ -143,6 +175,7 @@ fn body(app: &App, status: &ModelStatus) -> ModelBody {
         multilingual: entry.multilingual,
         parameters: card.map_or_else(Object::new, |card| card.parameters.clone()),
         plugin_generation: status.generation,
+        catalogue: app.models.drift(status).into(),
         device,
         state: status.state.name(),
         pinned: status.spec.pinned,
