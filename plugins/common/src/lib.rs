@@ -4,6 +4,7 @@
 //! |---|---|---|
 //! | `checkpoint` | [`checkpoint`] | tensors out of safetensors, torch, CTranslate2, ggml, GGUF and ONNX files, under their own names |
 //! | `dsp` | [`dsp`] | short-time Fourier transform, mel filter banks, Kaldi features, resampling |
+//! | – | [`kernels`] | inner loops of our own: which vector units there are, and sharing work |
 //! | `kits` | [`kits`] | replaying recorded reference results in a plugin's tests |
 //! | `onnx` | [`onnx`] | ONNX Runtime, its library named at run time; graphs changed before they are loaded; `onnx-cuda` adds NVIDIA cards |
 
@@ -11,6 +12,7 @@
 pub mod checkpoint;
 #[cfg(feature = "dsp")]
 pub mod dsp;
+pub mod kernels;
 #[cfg(feature = "kits")]
 pub mod kits;
 #[cfg(feature = "onnx")]

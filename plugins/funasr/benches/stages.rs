@@ -7,6 +7,9 @@ use syrinx_plugin_common::onnx::{Runtime, SessionOptions, find_library};
 use syrinx_plugin_funasr::asr::{cif, ctc};
 use syrinx_plugin_funasr::config::{FrontendConfig, ModelFiles};
 use syrinx_plugin_funasr::frontend::Frontend;
+use syrinx_plugin_funasr::kernels::{
+    Attention, ByteMatrix, Finish, FloatMatrix, Isa, Keys, Memory, one_after_the_other,
+};
 use syrinx_plugin_funasr::speakers::cluster::cluster;
 use syrinx_plugin_funasr::vad::{EndSilence, Vad};
 use syrinx_registry::{Catalogue, FetchOptions, Silent, Store};
@@ -22,6 +25,33 @@ fn noise(count: usize) -> Vec<f32> {
         (state >> 16) as f32 / 32_768.0 - 1.0
     };
     (0..count).map(|_| next()).collect()
+}
+
+/// Products of 250 frames (15 s), as an encoder layer of Paraformer-large has them.
+fn products(criterion: &mut Criterion) {
+    let Some(isa) = Isa::detect() else { return };
+    for (inputs, outputs) in [(512, 1536), (512, 512), (512, 2048), (2048, 512)] {
+        let (x, w) = (noise(250 * inputs), noise(inputs * outputs));
+        let mut y = vec![0.0; 250 * outputs];
+        let floats = FloatMatrix::of_columns(isa, &w, outputs);
+        criterion.bench_function(&format!("floats, {inputs} to {outputs}"), |b| {
+            b.iter(|| floats.product(black_box(&x), &mut y, Finish::default(), &one_after_the_other));
+        });
+        let bytes = ByteMatrix::quantized(isa, &w, outputs).expect("they fit");
+        criterion.bench_function(&format!("bytes, {inputs} to {outputs}"), |b| {
+            b.iter(|| bytes.product(black_box(&x), &mut y, Finish::default(), &one_after_the_other));
+        });
+    }
+    let [q, k, v] = [1, 2, 3].map(|seed| noise(250 * 512 + seed)[seed..].to_vec());
+    let mut out = vec![0.0; 250 * 512];
+    let attention = Attention { isa, heads: 4, scale: 0.088 };
+    let added = Keys { bias: &[0.0], width: 1, rows: 1 };
+    criterion.bench_function("attention", |b| {
+        b.iter(|| attention.run([black_box(&q), &k, &v], 512, added, &mut out, &one_after_the_other));
+    });
+    let memory = Memory::new(isa, &noise(512 * 11), 512, 5).expect("it fits");
+    let mask = vec![1.0; 250];
+    criterion.bench_function("memory", |b| b.iter(|| memory.run(black_box(&q), &mask, &mut out, &one_after_the_other)));
 }
 
 fn stages(criterion: &mut Criterion) {
@@ -75,6 +105,6 @@ fn stages(criterion: &mut Criterion) {
 criterion_group! {
     name = benches;
     config = Criterion::default().sample_size(10);
-    targets = stages
+    targets = products, stages
 }
 criterion_main!(benches);

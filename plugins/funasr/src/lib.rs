@@ -10,6 +10,7 @@ pub mod compose;
 pub mod config;
 pub mod error;
 pub mod frontend;
+pub mod kernels;
 pub mod model;
 pub mod network;
 pub mod options;

@@ -22,6 +22,9 @@
 mod error;
 mod graph;
 pub mod model;
+pub mod operators;
+mod proto;
+pub mod rewrite;
 mod runtime;
 mod session;
 
