@@ -1,5 +1,7 @@
 //! What inner loops that are written for several vector units have in common.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 /// Vector units that kernels are written for. Where there is none of these, their callers do without.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Isa {
@@ -46,6 +48,30 @@ pub fn one_after_the_other(count: usize, job: &(dyn Fn(usize) + Sync)) {
     (0..count).for_each(job);
 }
 
+/// On so many threads of its own, for work outside of a runtime that has some.
+pub fn on_threads(threads: usize, count: usize, job: &(dyn Fn(usize) + Sync)) {
+    let threads = threads.min(count);
+    if threads <= 1 {
+        return one_after_the_other(count, job);
+    }
+    let next = AtomicUsize::new(0);
+    let work = || {
+        loop {
+            let index = next.fetch_add(1, Ordering::Relaxed);
+            if index >= count {
+                return;
+            }
+            job(index);
+        }
+    };
+    std::thread::scope(|scope| {
+        for _ in 1..threads {
+            scope.spawn(work);
+        }
+        work();
+    });
+}
+
 /// An output that several threads write, each its own part.
 #[derive(Clone, Copy, Debug)]
 pub struct Shared<T>(*mut T);
@@ -72,5 +98,21 @@ impl<T> Shared<T> {
     pub unsafe fn part(&self, start: usize, length: usize) -> &mut [T] {
         // SAFETY: the caller's promise.
         unsafe { std::slice::from_raw_parts_mut(self.0.add(start), length) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_index_comes_up_once() {
+        for threads in [0, 1, 2, 5] {
+            let mut counts = vec![0; 100];
+            let shared = Shared::new(&mut counts);
+            // SAFETY: each index has a place of its own.
+            on_threads(threads, 100, &|index| unsafe { shared.part(index, 1)[0] += 1 });
+            assert_eq!(counts, [1; 100]);
+        }
     }
 }

@@ -4,6 +4,7 @@ use std::hint::black_box;
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use syrinx_plugin_common::onnx::{Runtime, SessionOptions, find_library};
+use syrinx_plugin_funasr::accelerate::NetworkOptions;
 use syrinx_plugin_funasr::asr::{cif, ctc};
 use syrinx_plugin_funasr::config::{FrontendConfig, ModelFiles};
 use syrinx_plugin_funasr::frontend::Frontend;
@@ -65,7 +66,8 @@ fn stages(criterion: &mut Criterion) {
     let asset = Catalogue::builtin().asset("fsmn-vad").expect("it is listed");
     let directory = store.fetch_asset(&asset, &FetchOptions::default(), &Silent).expect("it can be fetched");
     let files = ModelFiles::open(&directory).expect("a directory");
-    let options = SessionOptions { threads: 1, ..SessionOptions::default() };
+    let session = SessionOptions { threads: 1, ..SessionOptions::default() };
+    let options = NetworkOptions { session, ..NetworkOptions::default() };
     let vad = Vad::load(&runtime, &files, false, &options).expect("it loads");
     criterion.bench_function("voice activity of a minute", |b| {
         b.iter(|| vad.segments(black_box(&samples), vad.options().clone(), EndSilence::Fixed(800.0)));

@@ -33,6 +33,9 @@ pub struct LaunchOptions {
     pub max_concurrency: Option<usize>,
     /// Whether the smaller graphs (`model_quant.onnx`) are taken where there are both. Default true.
     pub quantize: Option<bool>,
+    /// Numbers that weights are kept in: auto (as in the files), float32 (the files that are not quantised), int8 (quantised while
+    /// loading where the files are not). Default auto.
+    pub dtype: Option<Dtype>,
     /// Voice activity detection: fsmn-vad, a directory with such a model, or "none". Default fsmn-vad.
     pub vad_model: Option<String>,
     /// Settings of the voice activity detection.
@@ -52,6 +55,19 @@ pub struct LaunchOptions {
     /// ONNX Runtime's shared library, or the directory it is in. Default: the environment variable ORT_DYLIB_PATH, else the one that
     /// the server provides.
     pub onnxruntime: Option<PathBuf>,
+}
+
+/// Numbers that weights are kept in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Dtype {
+    /// As in the files.
+    #[default]
+    Auto,
+    /// Single precision.
+    Float32,
+    /// Bytes, each output of a matrix with a scale of its own.
+    Int8,
 }
 
 /// What gets a speaker.

@@ -284,6 +284,12 @@ impl<'a> GraphModel<'a> {
         self.initializers.get(name).or_else(|| self.made.get(name))?.read().ok().flatten()
     }
 
+    /// Whether there is a constant of that name.
+    #[must_use]
+    pub fn is_constant(&self, name: &str) -> bool {
+        self.initializers.contains_key(name) || self.made.contains_key(name)
+    }
+
     /// The names of the initializers, sorted.
     pub fn constant_names(&self) -> impl Iterator<Item = &str> {
         self.initializers.keys().map(String::as_str)
@@ -299,10 +305,33 @@ impl<'a> GraphModel<'a> {
         self.outputs.iter().map(|port| port.name.as_str())
     }
 
-    /// Cuts a part out: what makes `outputs` of `inputs`, and of the graph's own inputs where it takes more than those.
-    pub fn cut(&mut self, inputs: &[(&str, Element)], outputs: &[(&str, Element)]) {
-        let given: HashSet<&str> = inputs.iter().map(|(name, _)| *name).collect();
-        let mut needed: HashSet<String> = outputs.iter().map(|(name, _)| (*name).to_owned()).collect();
+    /// Puts `output` in the place of the output `old`.
+    pub fn replace_output(&mut self, old: &str, output: (&str, Element)) {
+        if let Some(port) = self.outputs.iter_mut().find(|port| port.name == old) {
+            *port = Port::new(&output);
+        }
+    }
+
+    /// Drops what no output needs; inputs stay.
+    pub fn prune(&mut self) {
+        let outputs = self.outputs.iter().map(|port| port.name.clone()).collect();
+        self.keep_needed(outputs, &HashSet::new());
+    }
+
+    /// Whether all that the nodes and outputs take is there.
+    #[must_use]
+    pub fn is_complete(&self) -> bool {
+        let mut there: HashSet<&str> = self.inputs().chain(self.constant_names()).chain([""]).collect();
+        let nodes = self.nodes.iter().all(|node| {
+            let has_inputs = node.inputs.iter().all(|input| there.contains(input.as_str()));
+            there.extend(node.outputs.iter().map(String::as_str));
+            has_inputs
+        });
+        nodes && self.outputs().all(|output| there.contains(output))
+    }
+
+    /// Drops the nodes that `needed` doesn't need when `given` is given; returns all that is needed.
+    fn keep_needed(&mut self, mut needed: HashSet<String>, given: &HashSet<&str>) -> HashSet<String> {
         let mut kept: Vec<bool> = self
             .nodes
             .iter()
@@ -317,6 +346,13 @@ impl<'a> GraphModel<'a> {
             })
             .collect();
         self.nodes.retain(|_| kept.pop().unwrap_or(false));
+        needed
+    }
+
+    /// Cuts a part out: what makes `outputs` of `inputs`, and of the graph's own inputs where it takes more than those.
+    pub fn cut(&mut self, inputs: &[(&str, Element)], outputs: &[(&str, Element)]) {
+        let given: HashSet<&str> = inputs.iter().map(|(name, _)| *name).collect();
+        let needed = self.keep_needed(outputs.iter().map(|(name, _)| (*name).to_owned()).collect(), &given);
         self.inputs.retain(|port| needed.contains(&port.name) && !given.contains(port.name.as_str()));
         self.inputs.extend(inputs.iter().filter(|(name, _)| needed.contains(*name)).map(Port::new));
         self.outputs = outputs.iter().map(Port::new).collect();

@@ -27,8 +27,8 @@ pub fn input(context: &ComputeContext, index: usize) -> Result<ValueRef<'_>, Run
 ///
 /// # Errors
 /// There is none, or no memory for it.
-pub fn output(context: &ComputeContext, shape: [i64; 3]) -> Result<ValueRefMut<'_>, RuntimeError> {
-    context.output(0, shape)?.ok_or_else(|| RuntimeError::new("the output is missing"))
+pub fn output<'c>(context: &'c ComputeContext, shape: &[i64]) -> Result<ValueRefMut<'c>, RuntimeError> {
+    context.output(0, shape.to_vec())?.ok_or_else(|| RuntimeError::new("the output is missing"))
 }
 
 /// The extents of a tensor of three dimensions.

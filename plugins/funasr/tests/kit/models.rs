@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use serde::Deserialize;
 use syrinx_plugin_common::kits::Case;
 use syrinx_plugin_common::onnx::{LIBRARY_PATH_VARIABLE, Runtime, SessionOptions, find_library};
+use syrinx_plugin_funasr::accelerate::NetworkOptions;
 use syrinx_plugin_funasr::config::ModelFiles;
 use syrinx_plugin_funasr::error::FunasrError;
 use syrinx_registry::{Catalogue, FetchOptions, Silent, Store};
@@ -30,8 +31,9 @@ pub(crate) fn runtime() -> Result<Runtime, String> {
 }
 
 /// What a model's files are loaded with.
-pub(crate) fn options() -> SessionOptions {
-    SessionOptions { threads: 1, ..SessionOptions::default() }
+pub(crate) fn options() -> NetworkOptions {
+    let session = SessionOptions { threads: 1, ..SessionOptions::default() };
+    NetworkOptions { session, ..NetworkOptions::default() }
 }
 
 /// The real voice activity detector: its name in kits and in the catalogue.

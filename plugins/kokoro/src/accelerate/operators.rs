@@ -73,7 +73,7 @@ impl Kernel for ConvKernel {
         }
         let output_length = conv.shape().output_length(length).unwrap_or(0);
         let output_shape = [batch as i64, conv.shape().outputs as i64, output_length as i64];
-        let mut output = output(context, output_shape)?;
+        let mut output = output(context, &output_shape)?;
         let (_, output) = output.try_extract_tensor_mut::<f32>()?;
         let x_zero = x_zero.first().copied().unwrap_or(0);
         let parallel = |count: usize, job: &(dyn Fn(usize) + Sync)| run_parallel(context, count, job);
@@ -131,7 +131,7 @@ impl Kernel for NormKernel {
             _ => None,
         };
         let [batch, channels, length] = three(shape, EXTENTS)?;
-        let mut output = output(context, [batch as i64, channels as i64, length as i64])?;
+        let mut output = output(context, &[batch as i64, channels as i64, length as i64])?;
         let (_, output) = output.try_extract_tensor_mut::<f32>()?;
         // Gain and offset are of each item (they come from its style) or the same for all.
         if channels == 0 || gain.len() != offset.len() || (gain.len() != channels && gain.len() != batch * channels) {
