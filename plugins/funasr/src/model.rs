@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use syrinx_plugin_api::{
     Ability, Error, Granularity, Host, Level, LoadRequest, Model, ModelCard, TranscribeRequest, TranscriptSink,
 };
-use syrinx_plugin_common::onnx::{Device, OnnxError, Runtime, SessionOptions, find_library};
+use syrinx_plugin_common::onnx::{Device, OnnxError, Runtime, SessionOptions, Severity, find_library};
 
 use crate::accelerate::{NetworkOptions, Precision};
 use crate::asr::hotwords;
@@ -130,7 +130,9 @@ impl Funasr {
         host.progress(0.0, "loading ONNX Runtime");
         let provided = host.runtime_library(RUNTIME);
         let library = find_library(options.onnxruntime.as_deref(), provided.as_deref()).map_err(library_error)?;
-        let runtime = Runtime::load(&library).map_err(library_error)?;
+        let log = host.clone();
+        let runtime = Runtime::load_logging(&library, move |severity, message| log.log(level_of(severity), message));
+        let runtime = runtime.map_err(library_error)?;
         if runtime.library() != library {
             let message =
                 format!("ONNX Runtime is already loaded from {}; that one is used", runtime.library().display());
@@ -228,6 +230,15 @@ impl Funasr {
             ]);
         }
         foreign
+    }
+}
+
+/// The server's level for what ONNX Runtime says.
+fn level_of(severity: Severity) -> Level {
+    match severity {
+        Severity::Debug => Level::Debug,
+        Severity::Info => Level::Info,
+        Severity::Warning => Level::Warn,
     }
 }
 

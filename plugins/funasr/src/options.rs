@@ -112,7 +112,7 @@ pub struct RequestParameters {
     pub use_itn: Option<bool>,
     /// Whether an emotion has to be named. SenseVoice only; default false.
     pub ban_emo_unk: Option<bool>,
-    /// Whether events and emotions are shown as emoji in the text. SenseVoice only; default false.
+    /// Whether events and emotions are shown as emoji in the text. SenseVoice only; default true, unless words get times.
     pub emoji: Option<bool>,
     /// Whether words get times even where they cost time (SenseVoice). The granularity `word` asks for the same.
     pub timestamp: Option<bool>,
