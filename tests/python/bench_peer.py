@@ -1,4 +1,4 @@
-"""The other side of the benchmark: faster-whisper or kokoro-onnx in a process of its own.
+"""The other side of the benchmark: faster-whisper, kokoro-onnx or funasr-onnx in a process of its own.
 
 Reads a job (JSON) from standard input and prints a report (JSON) of the same members as `syrinx-bench-runner`.
 """
@@ -9,6 +9,7 @@ import resource
 import sys
 import tempfile
 import time
+import types
 import wave
 from pathlib import Path
 
@@ -83,13 +84,47 @@ class Kokoro:
         return {"first_audio_s": first, "audio_s": samples / 24_000}
 
 
+class FunAsr:
+    """funasr-onnx as its users put it together: stretches of speech, one recognised after the other, then punctuation."""
+
+    def __init__(self, job: dict) -> None:
+        # A word list that only punctuation models with a dictionary of their own use; it has no wheel.
+        sys.modules.setdefault("jieba", types.ModuleType("jieba"))
+        import funasr_onnx
+
+        self.job = job
+        self.text = ""
+        options = {"quantize": job["quantize"], "intra_op_num_threads": job["threads"]}
+        recognizer = {"paraformer": funasr_onnx.Paraformer, "sensevoice": funasr_onnx.SenseVoiceSmall}[job["kind"]]
+        self.recognizer = recognizer(job["model_dir"], **options)
+        self.vad_dir = job["vad_dir"]
+        self.vad = funasr_onnx.Fsmn_vad(self.vad_dir, intra_op_num_threads=job["threads"])
+        self.punctuator = None
+        if job.get("punc_dir"):
+            self.punctuator = funasr_onnx.CT_Transformer(job["punc_dir"], **options)
+
+    prepare = Whisper.prepare
+
+    def run(self, samples) -> dict:
+        # Its cache of the recording before would be taken for this one's.
+        [stretches] = self.vad(samples, param_dict={"in_cache": []})
+        texts = []
+        for start, end in stretches:
+            [result] = self.recognizer(samples[start * 16 : end * 16])
+            texts.append(result["preds"][0] if isinstance(result, dict) else result)
+        self.text = "".join(texts)
+        if self.punctuator is not None and self.text:
+            self.text, _ = self.punctuator(self.text)
+        return {"first_audio_s": None, "audio_s": len(samples) / 16_000}
+
+
 def main() -> None:
     job = json.load(sys.stdin)
     # What Python itself takes to import numpy is no part of a load.
     import numpy  # noqa: F401
 
     started = time.perf_counter()
-    engine = {"whisper": Whisper, "kokoro": Kokoro}[job["family"]](job)
+    engine = {"whisper": Whisper, "kokoro": Kokoro, "funasr": FunAsr}[job["family"]](job)
     report = {"load_s": time.perf_counter() - started, "runs": []}
     for _ in range(job["repeats"]):
         prepared = engine.prepare()

@@ -7,6 +7,7 @@ use crate::{build, command, place, venv};
 use clap::Args;
 use serde_json::{Map, Value, json};
 use std::{
+    collections::BTreeMap,
     fs,
     io::Write as _,
     path::{Path, PathBuf},
@@ -53,6 +54,8 @@ struct Case {
     family: &'static str,
     name: String,
     peer_name: &'static str,
+    /// The list of Python packages that the peer needs.
+    packages: &'static str,
     ours: Value,
     peer: Value,
 }
@@ -69,10 +72,15 @@ impl Bench {
         build::workspace()?;
         build::place_plugins()?;
         command::run(Command::new(place::syrinx()).arg("pull").args(MODELS))?;
-        let python = venv::make("bench")?;
         let cases = self.cases()?;
         if cases.is_empty() {
-            return Err("no such family; there are whisper and kokoro".to_owned());
+            return Err("no such family; there are whisper, kokoro and funasr".to_owned());
+        }
+        let mut pythons = BTreeMap::new();
+        for case in &cases {
+            if !pythons.contains_key(case.packages) {
+                pythons.insert(case.packages, venv::make(case.packages)?);
+            }
         }
         let turns = self.turns.unwrap_or(if self.quick { 1 } else { 3 });
 
@@ -86,8 +94,10 @@ impl Bench {
                 eprintln!("turn {} of {turns}: {} {}", turn + 1, case.family, case.name);
                 let (ours_best, peer_best) = &mut best[index];
                 let take_ours = || report(&mut ours(), &case.ours).map_err(|reason| format!("ours: {reason}"));
-                let take_peer =
-                    || report(&mut peer(&python), &case.peer).map_err(|r| format!("{}: {r}", case.peer_name));
+                let take_peer = || {
+                    report(&mut peer(&pythons[case.packages]), &case.peer)
+                        .map_err(|r| format!("{}: {r}", case.peer_name))
+                };
                 // Who goes first alternates, too.
                 let outcome = if turn % 2 == 0 {
                     take_ours().and_then(|ours| Ok((ours, take_peer()?)))
@@ -134,6 +144,10 @@ impl Bench {
         if self.wants("kokoro") {
             cases.extend(self.kokoro(&dirs));
         }
+        // Its models are made, which takes minutes and gigabytes: only when asked for.
+        if self.families.iter().any(|name| name == "funasr") {
+            cases.extend(self.funasr()?);
+        }
         Ok(cases)
     }
 
@@ -173,6 +187,56 @@ impl Bench {
     }
 }
 
+impl Bench {
+    /// Models of the official sizes with random weights, on real speech.
+    fn funasr(&self) -> Result<Vec<Case>, String> {
+        let scripts = place::root().join("tests/python");
+        let models = place::target().join("bench/funasr");
+        let python = venv::make("funasr")?;
+        let mut grow = Command::new(&python);
+        grow.arg(scripts.join("full_size_funasr.py")).arg(place::root().join("tests/kits/funasr/models")).arg(&models);
+        command::run(&mut grow)?;
+        let vad =
+            command::output(Command::new(place::release().join("syrinx-bench-runner")).args(["asset", "fsmn-vad"]))?;
+        let vad = PathBuf::from(vad.trim());
+        let wav = repeated(&place::root().join("tests/kits/funasr/audio/long_mix.wav"), "mix2.wav", "2", "0.34")?;
+        let threads: &[usize] = if self.quick { &[2] } else { &[1, 2] };
+        let mut cases = Vec::new();
+        for (kind, directory, model, language) in [
+            ("paraformer", "paraformer-large", "paraformer-zh", "zh"),
+            ("sensevoice", "sensevoice-small", "SenseVoiceSmall", "auto"),
+        ] {
+            let punctuation = (kind == "paraformer").then(|| models.join("ct-punc"));
+            for quantize in [false, true] {
+                for &threads in threads {
+                    let numbers = if quantize { "int8" } else { "float32" };
+                    cases.push(Case {
+                        family: "funasr",
+                        name: format!("{directory}, 60 s, {numbers}, {threads} threads"),
+                        peer_name: "funasr-onnx 0.4.3",
+                        packages: "funasr",
+                        ours: json!({
+                            "plugin": plugin("funasr"), "model": model, "model_dir": models.join(directory),
+                            "threads": threads, "wav": wav, "language": language,
+                            "options": {
+                                "quantize": quantize, "vad_model": vad, "vad_kwargs": {},
+                                "punc_model": punctuation.as_ref().map_or(json!("none"), |path| json!(path)),
+                            },
+                            "parameters": {}, "repeats": REPEATS, "at_once": 1,
+                        }),
+                        peer: json!({
+                            "family": "funasr", "kind": kind, "model_dir": models.join(directory), "vad_dir": vad,
+                            "punc_dir": punctuation, "quantize": quantize, "threads": threads, "wav": wav,
+                            "repeats": REPEATS, "at_once": 1,
+                        }),
+                    });
+                }
+            }
+        }
+        Ok(cases)
+    }
+}
+
 /// Something to transcribe in some way.
 struct WhisperWork<'a> {
     model: &'a str,
@@ -193,6 +257,7 @@ impl WhisperWork<'_> {
             family: "whisper",
             name: format!("{model}, {clip}, {search}, {compute_type}, {threads} threads{}", together(at_once)),
             peer_name: "faster-whisper 1.2.1",
+            packages: "bench",
             ours: json!({
                 "plugin": plugin("whisper"), "model": catalogue_name, "threads": threads, "wav": wav,
                 "options": {"compute_type": compute_type},
@@ -213,6 +278,7 @@ fn kokoro_case(dirs: &Value, length: &str, text: &str, threads: usize, at_once: 
         family: "kokoro",
         name: format!("{length} text, int8, {threads} threads{}", together(at_once)),
         peer_name: "kokoro-onnx 0.6.1",
+        packages: "bench",
         ours: json!({
             "plugin": plugin("kokoro"), "model": "Kokoro-82M", "threads": threads, "text": text, "voice": VOICE,
             "options": {}, "parameters": {}, "repeats": REPEATS, "at_once": at_once,
@@ -288,18 +354,18 @@ fn plugin(family: &str) -> PathBuf {
 
 /// The recordings to transcribe as 16 kHz WAV: jfk, and five times jfk with a second of silence after each.
 fn clips() -> Result<Vec<(&'static str, PathBuf)>, String> {
+    let source = place::root().join("tests/kits/whisper/audio/jfk_16k.flac");
+    Ok(vec![("11 s", repeated(&source, "jfk1.wav", "1", "0")?), ("60 s", repeated(&source, "jfk5.wav", "5", "1")?)])
+}
+
+/// A recording as 16 kHz WAV, some times, with some seconds of silence after each.
+fn repeated(source: &Path, name: &str, times: &str, silence: &str) -> Result<PathBuf, String> {
     let dir = place::target().join("bench");
     fs::create_dir_all(&dir).map_err(|error| format!("{}: {error}", dir.display()))?;
-    let python = venv::make("clients")?;
-    let source = place::root().join("tests/kits/whisper/audio/jfk_16k.flac");
-    let mut clips = Vec::new();
-    for (name, times, silence) in [("11 s", "1", "0"), ("60 s", "5", "1")] {
-        let wav = dir.join(format!("jfk{times}.wav"));
-        let script = place::root().join("tests/python/repeat_clip.py");
-        command::output(Command::new(&python).arg(script).arg(&source).arg(&wav).args([times, silence]))?;
-        clips.push((name, wav));
-    }
-    Ok(clips)
+    let (python, wav) = (venv::make("clients")?, dir.join(name));
+    let script = place::root().join("tests/python/repeat_clip.py");
+    command::output(Command::new(&python).arg(script).arg(source).arg(&wav).args([times, silence]))?;
+    Ok(wav)
 }
 
 fn ours() -> Command {

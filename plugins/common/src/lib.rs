@@ -5,6 +5,7 @@
 //! | `checkpoint` | [`checkpoint`] | tensors out of safetensors, torch, CTranslate2, ggml, GGUF and ONNX files, under their own names |
 //! | `cuda` | [`cuda`] | CUDA's libraries, opened when a card is asked for |
 //! | `dsp` | [`dsp`] | short-time Fourier transform, mel filter banks, Kaldi features, resampling |
+//! | – | [`kernels`] | inner loops of our own: which vector units there are, and sharing work |
 //! | `kits` | [`kits`] | replaying recorded reference results in a plugin's tests |
 //! | `onnx` | [`onnx`] | ONNX Runtime, its library named at run time; graphs changed before they are loaded; `onnx-cuda` adds NVIDIA cards |
 
@@ -14,6 +15,7 @@ pub mod checkpoint;
 pub mod cuda;
 #[cfg(feature = "dsp")]
 pub mod dsp;
+pub mod kernels;
 #[cfg(feature = "kits")]
 pub mod kits;
 #[cfg(feature = "onnx")]

@@ -4,9 +4,13 @@ use std::hint::black_box;
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use syrinx_plugin_common::onnx::{Runtime, SessionOptions, find_library};
+use syrinx_plugin_funasr::accelerate::NetworkOptions;
 use syrinx_plugin_funasr::asr::{cif, ctc};
 use syrinx_plugin_funasr::config::{FrontendConfig, ModelFiles};
 use syrinx_plugin_funasr::frontend::Frontend;
+use syrinx_plugin_funasr::kernels::{
+    Attention, ByteMatrix, Finish, FloatMatrix, Isa, Keys, Memory, one_after_the_other,
+};
 use syrinx_plugin_funasr::speakers::cluster::cluster;
 use syrinx_plugin_funasr::vad::{EndSilence, Vad};
 use syrinx_registry::{Catalogue, FetchOptions, Silent, Store};
@@ -24,6 +28,33 @@ fn noise(count: usize) -> Vec<f32> {
     (0..count).map(|_| next()).collect()
 }
 
+/// Products of 250 frames (15 s), as an encoder layer of Paraformer-large has them.
+fn products(criterion: &mut Criterion) {
+    let Some(isa) = Isa::detect() else { return };
+    for (inputs, outputs) in [(512, 1536), (512, 512), (512, 2048), (2048, 512)] {
+        let (x, w) = (noise(250 * inputs), noise(inputs * outputs));
+        let mut y = vec![0.0; 250 * outputs];
+        let floats = FloatMatrix::of_columns(isa, &w, outputs);
+        criterion.bench_function(&format!("floats, {inputs} to {outputs}"), |b| {
+            b.iter(|| floats.product(black_box(&x), &mut y, Finish::default(), &one_after_the_other));
+        });
+        let bytes = ByteMatrix::quantized(isa, &w, outputs).expect("they fit");
+        criterion.bench_function(&format!("bytes, {inputs} to {outputs}"), |b| {
+            b.iter(|| bytes.product(black_box(&x), &mut y, Finish::default(), &one_after_the_other));
+        });
+    }
+    let [q, k, v] = [1, 2, 3].map(|seed| noise(250 * 512 + seed)[seed..].to_vec());
+    let mut out = vec![0.0; 250 * 512];
+    let attention = Attention { isa, heads: 4, scale: 0.088 };
+    let added = Keys { bias: &[0.0], width: 1, rows: 1 };
+    criterion.bench_function("attention", |b| {
+        b.iter(|| attention.run([black_box(&q), &k, &v], 512, added, &mut out, &one_after_the_other));
+    });
+    let memory = Memory::new(isa, &noise(512 * 11), 512, 5).expect("it fits");
+    let mask = vec![1.0; 250];
+    criterion.bench_function("memory", |b| b.iter(|| memory.run(black_box(&q), &mask, &mut out, &one_after_the_other)));
+}
+
 fn stages(criterion: &mut Criterion) {
     let samples: Vec<f32> = noise(MINUTE).iter().map(|sample| sample * 0.1).collect();
     let frontend = Frontend::load(&FrontendConfig::default(), None).expect("no files are needed");
@@ -35,7 +66,8 @@ fn stages(criterion: &mut Criterion) {
     let asset = Catalogue::builtin().asset("fsmn-vad").expect("it is listed");
     let directory = store.fetch_asset(&asset, &FetchOptions::default(), &Silent).expect("it can be fetched");
     let files = ModelFiles::open(&directory).expect("a directory");
-    let options = SessionOptions { threads: 1, ..SessionOptions::default() };
+    let session = SessionOptions { threads: 1, ..SessionOptions::default() };
+    let options = NetworkOptions { session, ..NetworkOptions::default() };
     let vad = Vad::load(&runtime, &files, false, &options).expect("it loads");
     criterion.bench_function("voice activity of a minute", |b| {
         b.iter(|| vad.segments(black_box(&samples), vad.options().clone(), EndSilence::Fixed(800.0)));
@@ -75,6 +107,6 @@ fn stages(criterion: &mut Criterion) {
 criterion_group! {
     name = benches;
     config = Criterion::default().sample_size(10);
-    targets = stages
+    targets = products, stages
 }
 criterion_main!(benches);

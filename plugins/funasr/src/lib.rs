@@ -2,14 +2,17 @@
 //!
 //! The rooms, in the order that data flows: [`options`] of a launch and of a request, [`frontend`] for features, [`vad`] for stretches of
 //! speech, [`asr`] for what is said in them (with [`network`] for graphs of torch checkpoints), [`text`] for units and tags,
-//! [`punctuation`] for marks, [`speakers`] for who speaks, [`compose`] for the transcript. [`pipeline`] is the way through them, [`model`]
+//! [`punctuation`] for marks, [`speakers`] for who speaks, [`compose`] for the transcript; [`accelerate`] and
+//! [`kernels`] for networks to be fast. [`pipeline`] is the way through them, [`model`]
 //! what is loaded.
 
+pub mod accelerate;
 pub mod asr;
 pub mod compose;
 pub mod config;
 pub mod error;
 pub mod frontend;
+pub mod kernels;
 pub mod model;
 pub mod network;
 pub mod options;

@@ -5,15 +5,16 @@ use std::path::{Path, PathBuf};
 use syrinx_plugin_api::{
     Ability, Error, Granularity, Host, Level, LoadRequest, Model, ModelCard, TranscribeRequest, TranscriptSink,
 };
-use syrinx_plugin_common::onnx::{Device, OnnxError, Runtime, SessionOptions, find_library};
+use syrinx_plugin_common::onnx::{Device, OnnxError, Runtime, SessionOptions, Severity, find_library};
 
+use crate::accelerate::{NetworkOptions, Precision};
 use crate::asr::hotwords;
 use crate::asr::paraformer::{Hotwords, Paraformer};
 use crate::asr::sensevoice::{self, SenseVoice};
 use crate::config::{ModelFiles, RecognizerConfig};
 use crate::error::FunasrError;
 use crate::frontend::Frontend;
-use crate::options::{LaunchOptions, RequestParameters, schema_of};
+use crate::options::{Dtype, LaunchOptions, RequestParameters, schema_of};
 use crate::punctuation::Punctuator;
 use crate::speakers::embedder::Embedder;
 use crate::vad::Vad;
@@ -46,7 +47,7 @@ impl Recognizer {
         runtime: &Runtime,
         files: &ModelFiles,
         quantized: bool,
-        options: &SessionOptions,
+        options: &NetworkOptions,
     ) -> Result<Self, FunasrError> {
         let class = files.config::<RecognizerConfig>()?.model;
         let has_pieces = files
@@ -119,22 +120,30 @@ impl Funasr {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let threads = options.threads.or(options.ncpu).unwrap_or(request.threads);
         let threads = if threads == 0 { cores.min(4) } else { threads };
-        let quantized = options.quantize.unwrap_or(true);
+        let dtype = options.dtype.unwrap_or_default();
+        let quantized = options.quantize.unwrap_or(true) && dtype != Dtype::Float32;
+        if dtype == Dtype::Int8 && device != Device::Cpu {
+            return Err(Error::invalid_input("dtype", "int8 is for the processor: leave out dtype on other devices"));
+        }
+        let precision = if dtype == Dtype::Int8 { Precision::Int8 } else { Precision::Kept };
 
         host.progress(0.0, "loading ONNX Runtime");
         let provided = host.runtime_library(RUNTIME);
         let library = find_library(options.onnxruntime.as_deref(), provided.as_deref()).map_err(library_error)?;
-        let runtime = Runtime::load(&library).map_err(library_error)?;
+        let log = host.clone();
+        let runtime = Runtime::load_logging(&library, move |severity, message| log.log(level_of(severity), message));
+        let runtime = runtime.map_err(library_error)?;
         if runtime.library() != library {
             let message =
                 format!("ONNX Runtime is already loaded from {}; that one is used", runtime.library().display());
             host.log(Level::Warn, &message);
         }
         let session = SessionOptions { device, threads, ..SessionOptions::default() };
+        let networks = NetworkOptions { session, precision };
 
         host.progress(0.05, "loading the recogniser");
         let files = ModelFiles::open(&request.model_dir).map_err(load_error)?;
-        let recognizer = Recognizer::load(&runtime, &files, quantized, &session).map_err(load_error)?;
+        let recognizer = Recognizer::load(&runtime, &files, quantized, &networks).map_err(load_error)?;
         let frontend = frontend(&files).map_err(load_error)?;
         let cancelled = || if host.is_cancelled() { Err(Error::internal("the load was cancelled")) } else { Ok(()) };
         let hotwords = options.hotword_file.as_deref().map(|path| file_words(&recognizer, path)).transpose()?.flatten();
@@ -142,7 +151,8 @@ impl Funasr {
 
         host.progress(0.7, "loading the voice activity detector");
         // Companions run a few milliseconds at a time: more threads only get in each other's way.
-        let small = SessionOptions { threads: 1, ..session.clone() };
+        let small = SessionOptions { threads: 1, ..networks.session.clone() };
+        let small = NetworkOptions { session: small, precision: Precision::Kept };
         let vad = companion(request, "vad_model", options.vad_model.as_deref(), "fsmn-vad", host)?
             .map(|files| {
                 Vad::load(&runtime, &files, quantized, &small).map_err(|error| companion_error("vad_model", &error))
@@ -152,7 +162,7 @@ impl Funasr {
         host.progress(0.8, "loading the punctuation model");
         let punctuator = companion(request, "punc_model", options.punc_model.as_deref(), "ct-punc", host)?
             .map(|files| {
-                Punctuator::load(&runtime, &files, quantized, &session)
+                Punctuator::load(&runtime, &files, quantized, &networks)
                     .map_err(|error| companion_error("punc_model", &error))
             })
             .transpose()?;
@@ -168,15 +178,15 @@ impl Funasr {
         let speakers = speakers
             .filter(|_| recognizer.has_timestamps())
             .map(|files| {
-                Embedder::load(&runtime, &files, &session).map_err(|error| companion_error("spk_model", &error))
+                Embedder::load(&runtime, &files, &networks).map_err(|error| companion_error("spk_model", &error))
             })
             .transpose()?;
         if speakers.is_some() && vad.is_none() {
             let message = "speakers are told apart by stretches of speech: vad_model can't be \"none\" with spk_model";
             return Err(Error::invalid_input("vad_model", message));
         }
-        let is_quantized =
-            files.graph("model", quantized).is_some_and(|path| path.to_string_lossy().ends_with("_quant.onnx"));
+        let is_quantized = dtype == Dtype::Int8
+            || files.graph("model", quantized).is_some_and(|path| path.to_string_lossy().ends_with("_quant.onnx"));
         Ok(Self {
             frontend,
             recognizer,
@@ -220,6 +230,15 @@ impl Funasr {
             ]);
         }
         foreign
+    }
+}
+
+/// The server's level for what ONNX Runtime says.
+fn level_of(severity: Severity) -> Level {
+    match severity {
+        Severity::Debug => Level::Debug,
+        Severity::Info => Level::Info,
+        Severity::Warning => Level::Warn,
     }
 }
 

@@ -33,6 +33,9 @@ pub struct LaunchOptions {
     pub max_concurrency: Option<usize>,
     /// Whether the smaller graphs (`model_quant.onnx`) are taken where there are both. Default true.
     pub quantize: Option<bool>,
+    /// Numbers that weights are kept in: auto (as in the files), float32 (the files that are not quantised), int8 (quantised while
+    /// loading where the files are not). Default auto.
+    pub dtype: Option<Dtype>,
     /// Voice activity detection: fsmn-vad, a directory with such a model, or "none". Default fsmn-vad.
     pub vad_model: Option<String>,
     /// Settings of the voice activity detection.
@@ -52,6 +55,19 @@ pub struct LaunchOptions {
     /// ONNX Runtime's shared library, or the directory it is in. Default: the environment variable ORT_DYLIB_PATH, else the one that
     /// the server provides.
     pub onnxruntime: Option<PathBuf>,
+}
+
+/// Numbers that weights are kept in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Dtype {
+    /// As in the files.
+    #[default]
+    Auto,
+    /// Single precision.
+    Float32,
+    /// Bytes, each output of a matrix with a scale of its own.
+    Int8,
 }
 
 /// What gets a speaker.
@@ -96,7 +112,7 @@ pub struct RequestParameters {
     pub use_itn: Option<bool>,
     /// Whether an emotion has to be named. SenseVoice only; default false.
     pub ban_emo_unk: Option<bool>,
-    /// Whether events and emotions are shown as emoji in the text. SenseVoice only; default false.
+    /// Whether events and emotions are shown as emoji in the text. SenseVoice only; default true, unless words get times.
     pub emoji: Option<bool>,
     /// Whether words get times even where they cost time (SenseVoice). The granularity `word` asks for the same.
     pub timestamp: Option<bool>,

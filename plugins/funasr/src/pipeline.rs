@@ -64,6 +64,8 @@ pub(crate) fn transcribe(
         waiting: Vec::new(),
         voices: Voices::default(),
         known,
+        glued: None,
+        glue: rich::Glue::default(),
         segments: 0,
         held: Vec::new(),
     };
@@ -176,6 +178,9 @@ struct Job<'a> {
     voices: Voices,
     /// Speakers whose voices the client gave: names and embeddings.
     known: Vec<(String, Vec<f32>)>,
+    /// Text with emoji that waits for the next.
+    glued: Option<Heard>,
+    glue: rich::Glue,
     /// Segments handed over so far.
     segments: usize,
     /// Segments that wait for their speakers.
@@ -191,13 +196,17 @@ impl Job<'_> {
         }
         self.forget();
         let waiting: i64 = self.waiting.iter().map(|stretch| stretch.event[1] - stretch.event[0]).sum();
-        let is_first = self.segments == 0 && !self.plan.tells_speakers && !self.waiting.is_empty();
+        let is_first =
+            self.segments == 0 && self.glued.is_none() && !self.plan.tells_speakers && !self.waiting.is_empty();
         if last || waiting >= WINDOW_MS || is_first {
             self.recognize(sink)?;
         }
         if !last {
             let seconds = self.heard() as f64 / f64::from(SAMPLE_RATE);
             return push(sink, TranscriptEvent::Progress { seconds });
+        }
+        if let Some(heard) = self.glued.take() {
+            self.compose(heard, sink)?;
         }
         let segments = self.composer.finish()?;
         self.hand_over(segments, sink)?;
@@ -292,14 +301,29 @@ impl Job<'_> {
                 heard[i] = Some(result);
             }
         }
-        for heard in heard.into_iter().flatten() {
-            if !self.language.told && !heard.text.is_empty() {
-                self.tell_language(heard.language.clone(), sink)?;
+        for mut heard in heard.into_iter().flatten() {
+            if !self.plan.emoji {
+                self.compose(heard, sink)?;
+                continue;
             }
-            let segments = self.composer.push(heard)?;
-            self.hand_over(segments, sink)?;
+            // What the text shows at its end depends on what comes next.
+            self.glue.join(self.glued.as_mut().map(|before| &mut before.text), &mut heard.text);
+            if !heard.text.is_empty()
+                && let Some(before) = self.glued.replace(heard)
+            {
+                self.compose(before, sink)?;
+            }
         }
         Ok(())
+    }
+
+    /// Hands over what the next piece of text completes.
+    fn compose(&mut self, heard: Heard, sink: &mut TranscriptSink<'_>) -> Result<(), FunasrError> {
+        if !self.language.told && !heard.text.is_empty() {
+            self.tell_language(heard.language.clone(), sink)?;
+        }
+        let segments = self.composer.push(heard)?;
+        self.hand_over(segments, sink)
     }
 
     fn decode(&self, members: &[&Features]) -> Result<Vec<Heard>, FunasrError> {

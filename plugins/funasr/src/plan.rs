@@ -62,8 +62,7 @@ pub(crate) fn plan(
         let message = "this model has no timestamps of words: paraformer-zh-long, paraformer-zh-spk, seaco-paraformer-zh and SenseVoiceSmall have";
         return Err(Error::invalid_input(field, message));
     }
-    let emoji = parameters.emoji.unwrap_or(false);
-    if emoji && (wants_words || asks_times) {
+    if parameters.emoji == Some(true) && (wants_words || asks_times) {
         let message = "emoji are no words and have no times: leave out emoji, or the times of words";
         return Err(Error::invalid_input("emoji", message));
     }
@@ -97,6 +96,11 @@ pub(crate) fn plan(
             ban_emo_unk: parameters.ban_emo_unk.unwrap_or(false),
             timed: wants_words || asks_times || tells_speakers,
         }),
+    };
+    // As Xinference, whose users know the text this way.
+    let emoji = match &recognition {
+        Recognition::Paraformer { .. } => false,
+        Recognition::SenseVoice(options) => parameters.emoji.unwrap_or(!options.timed),
     };
     let is_timed = match &recognition {
         Recognition::Paraformer { timed, .. } => *timed,

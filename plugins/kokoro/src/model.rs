@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use syrinx_plugin_api::{
     Ability, Error, Host, Level, LoadRequest, Model, ModelCard, PcmSink, SpeechEvent, SpeechRequest, SpeechSettings,
 };
-use syrinx_plugin_common::onnx::{OnnxError, Runtime, find_library};
+use syrinx_plugin_common::onnx::{OnnxError, Runtime, Severity, find_library};
 
 use crate::front_ends::FrontEnds;
 use crate::language::Language;
@@ -237,7 +237,16 @@ fn voice_error(error: VoiceError, field: &str) -> Error {
 fn load_runtime(options: &LaunchOptions, host: &Host) -> Result<Runtime, Error> {
     let provided = host.runtime_library(RUNTIME);
     let library = find_library(options.onnxruntime.as_deref(), provided.as_deref()).map_err(library_error)?;
-    let runtime = Runtime::load(&library).map_err(library_error)?;
+    let log = host.clone();
+    let runtime = Runtime::load_logging(&library, move |severity, message| {
+        let level = match severity {
+            Severity::Debug => Level::Debug,
+            Severity::Info => Level::Info,
+            Severity::Warning => Level::Warn,
+        };
+        log.log(level, message);
+    });
+    let runtime = runtime.map_err(library_error)?;
     if runtime.library() != library {
         host.log(
             Level::Warn,

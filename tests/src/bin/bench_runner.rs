@@ -1,7 +1,8 @@
 //! One side of the benchmark: a plugin in a process of its own, driven through the ABI.
 //!
 //! Reads a job (JSON) from standard input and prints a report (JSON) of the same members as `tests/python/bench_peer.py`.
-//! `syrinx-bench-runner locate MODEL…` prints where the store has the models instead.
+//! `syrinx-bench-runner locate MODEL…` prints where the store has the models instead, `syrinx-bench-runner asset NAME` where it has an
+//! asset, which is fetched if need be.
 #![allow(clippy::print_stdout)] // the report
 
 use serde::{Deserialize, Serialize};
@@ -20,7 +21,7 @@ use syrinx_plugin_api::{
     Flow, LoadRequest, Object, ReceivePcm, ReceiveTranscript, SpeechSettings, TranscribeSettings, TranscriptEvent,
     host_side::{LoadedModel, PluginLibrary, WholeAudio},
 };
-use syrinx_registry::{Catalogue, Store};
+use syrinx_registry::{Catalogue, FetchOptions, Silent, Store};
 use syrinx_tests::{services::Services, sound::Sound};
 
 /// What to run.
@@ -30,6 +31,12 @@ struct Job {
     plugin: PathBuf,
     /// Catalogue name.
     model: String,
+    /// Files of a model that is not taken from the store, and of its companions by name.
+    model_dir: Option<PathBuf>,
+    #[serde(default)]
+    assets: BTreeMap<String, PathBuf>,
+    /// Language of the recording; English unless it says.
+    language: Option<String>,
     /// Launch options.
     options: Object,
     /// Threads of the job.
@@ -101,8 +108,9 @@ impl ReceivePcm for Speech {
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
     let outcome = match words.split_first() {
-        Some((command, models)) if command == "locate" => locate(models),
-        _ => run(),
+        Some((command, models)) if command == "locate" => locate(models).map(|places| places.to_string()),
+        Some((command, names)) if command == "asset" => asset(names),
+        _ => run().map(|report| report.to_string()),
     };
     match outcome {
         Ok(report) => {
@@ -127,25 +135,31 @@ fn locate(models: &[String]) -> Result<Value, Box<dyn Error>> {
     Ok(Value::Object(places))
 }
 
+fn asset(names: &[String]) -> Result<String, Box<dyn Error>> {
+    let name = names.first().ok_or("which asset?")?;
+    let (asset, store) = (Catalogue::builtin().asset(name)?, Store::default_location()?);
+    Ok(store.fetch_asset(&asset, &FetchOptions::default(), &Silent)?.display().to_string())
+}
+
 fn run() -> Result<Value, Box<dyn Error>> {
     let job: Job = serde_json::from_reader(io::stdin().lock())?;
     let (catalogue, store) = (Catalogue::builtin(), Store::default_location()?);
     let entry = catalogue.model(&job.model)?;
-    let files = store.locate(&entry).ok_or_else(|| format!("{} is not in the store", job.model))?;
     let mut runtimes = BTreeMap::new();
     for name in &entry.runtimes {
         let path = store.locate_runtime(name).ok_or_else(|| format!("the runtime {name} is not in the store"))?;
         runtimes.insert(name.clone(), path);
     }
+    let (model_dir, assets) = match &job.model_dir {
+        Some(dir) => (dir.clone(), job.assets.clone()),
+        None => {
+            let files = store.locate(&entry).ok_or_else(|| format!("{} is not in the store", job.model))?;
+            (files.dir, files.assets)
+        }
+    };
     let mut options = entry.launch_defaults.clone();
     options.extend(job.options.clone());
-    let request = LoadRequest {
-        model: entry.name.clone(),
-        model_dir: files.dir,
-        assets: files.assets,
-        options,
-        threads: job.threads,
-    };
+    let request = LoadRequest { model: entry.name.clone(), model_dir, assets, options, threads: job.threads };
 
     let started = Instant::now();
     let library = PluginLibrary::open(&job.plugin)?;
@@ -169,7 +183,7 @@ fn run() -> Result<Value, Box<dyn Error>> {
 fn transcribe(model: &LoadedModel, job: &Job, wav: &Path, text: &mut String) -> Result<Run, Box<dyn Error>> {
     let sound = Sound::open(wav)?;
     let settings = TranscribeSettings {
-        language: Some("en".to_owned()),
+        language: Some(job.language.clone().unwrap_or_else(|| "en".to_owned())),
         parameters: job.parameters.clone(),
         ..TranscribeSettings::default()
     };

@@ -15,52 +15,21 @@
 //! # assert!(!model.is_empty());
 //! ```
 
+use super::proto::{self, NodeFields, field};
+use crate::protobuf::{put_bytes, put_number};
+
 /// Version of the operator set that graphs are written in; the first with `LayerNormalization`.
 const OPSET: u64 = 17;
 /// Version of the file format that goes with it. Source: onnx `docs/Versioning.md`.
 const IR_VERSION: u64 = 8;
-
-/// Numbers of the fields that are written.
-mod field {
-    pub(super) const MODEL_IR_VERSION: u64 = 1;
-    pub(super) const MODEL_PRODUCER: u64 = 2;
-    pub(super) const MODEL_GRAPH: u64 = 7;
-    pub(super) const MODEL_OPSET: u64 = 8;
-    pub(super) const OPSET_VERSION: u64 = 2;
-    pub(super) const GRAPH_NODE: u64 = 1;
-    pub(super) const GRAPH_NAME: u64 = 2;
-    pub(super) const GRAPH_INITIALIZER: u64 = 5;
-    pub(super) const GRAPH_INPUT: u64 = 11;
-    pub(super) const GRAPH_OUTPUT: u64 = 12;
-    pub(super) const NODE_INPUT: u64 = 1;
-    pub(super) const NODE_OUTPUT: u64 = 2;
-    pub(super) const NODE_OP: u64 = 4;
-    pub(super) const NODE_ATTRIBUTE: u64 = 5;
-    pub(super) const ATTRIBUTE_NAME: u64 = 1;
-    pub(super) const ATTRIBUTE_FLOAT: u64 = 2;
-    pub(super) const ATTRIBUTE_INT: u64 = 3;
-    pub(super) const ATTRIBUTE_TEXT: u64 = 4;
-    pub(super) const ATTRIBUTE_INTS: u64 = 8;
-    pub(super) const ATTRIBUTE_TYPE: u64 = 20;
-    pub(super) const TENSOR_DIMS: u64 = 1;
-    pub(super) const TENSOR_TYPE: u64 = 2;
-    pub(super) const TENSOR_NAME: u64 = 8;
-    pub(super) const TENSOR_RAW: u64 = 9;
-    pub(super) const VALUE_NAME: u64 = 1;
-    pub(super) const VALUE_TYPE: u64 = 2;
-    pub(super) const TYPE_TENSOR: u64 = 1;
-    pub(super) const TENSOR_TYPE_ELEMENT: u64 = 1;
-    pub(super) const TENSOR_TYPE_SHAPE: u64 = 2;
-    pub(super) const SHAPE_DIM: u64 = 1;
-    pub(super) const DIM_VALUE: u64 = 1;
-    pub(super) const DIM_NAME: u64 = 2;
-}
 
 /// Element type of inputs and outputs (`TensorProto.DataType`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Element {
     /// 32-bit floats.
     F32 = 1,
+    /// Bytes without sign.
+    U8 = 2,
     /// 32-bit integers.
     I32 = 6,
     /// 64-bit integers.
@@ -113,7 +82,7 @@ impl GraphBuilder {
 
     /// Adds an input.
     pub fn input(&mut self, name: &str, element: Element, dims: &[Dim]) -> Value {
-        let info = value_info(name, element, Some(dims));
+        let info = proto::value_info(name, element, Some(dims));
         put_bytes(&mut self.graph, field::GRAPH_INPUT, &info);
         Value(name.to_owned())
     }
@@ -132,13 +101,7 @@ impl GraphBuilder {
 
     fn initializer(&mut self, name: &str, element: Element, shape: &[usize], raw: &[u8]) -> Value {
         let name = if name.is_empty() { self.fresh() } else { name.to_owned() };
-        let mut tensor = Vec::with_capacity(raw.len() + name.len() + 64);
-        for &dim in shape {
-            put_number(&mut tensor, field::TENSOR_DIMS, dim as u64);
-        }
-        put_number(&mut tensor, field::TENSOR_TYPE, element as u64);
-        put_bytes(&mut tensor, field::TENSOR_NAME, name.as_bytes());
-        put_bytes(&mut tensor, field::TENSOR_RAW, raw);
+        let tensor = proto::tensor(&name, element, shape, raw);
         put_bytes(&mut self.graph, field::GRAPH_INITIALIZER, &tensor);
         Value(name)
     }
@@ -166,22 +129,14 @@ impl GraphBuilder {
     /// Makes `value` an output under `name`.
     pub fn output(&mut self, name: &str, element: Element, value: &Value) {
         self.node("Identity", &[Some(value)], &[name], &[]);
-        let info = value_info(name, element, None);
+        let info = proto::value_info(name, element, None);
         put_bytes(&mut self.graph, field::GRAPH_OUTPUT, &info);
     }
 
     fn node(&mut self, kind: &str, inputs: &[Option<&Value>], outputs: &[&str], attributes: &[(&str, Attribute<'_>)]) {
-        let mut node = Vec::new();
-        for input in inputs {
-            put_bytes(&mut node, field::NODE_INPUT, input.map_or(&[][..], |value| value.0.as_bytes()));
-        }
-        for output in outputs {
-            put_bytes(&mut node, field::NODE_OUTPUT, output.as_bytes());
-        }
-        put_bytes(&mut node, field::NODE_OP, kind.as_bytes());
-        for (name, attribute) in attributes {
-            put_bytes(&mut node, field::NODE_ATTRIBUTE, &attribute_proto(name, *attribute));
-        }
+        let fields = NodeFields { operator: kind, domain: "", name: "" };
+        let inputs = inputs.iter().map(|input| input.map_or("", |value| value.0.as_str()));
+        let node = proto::node(&fields, inputs, outputs.iter().copied(), attributes.iter().copied());
         put_bytes(&mut self.graph, field::GRAPH_NODE, &node);
     }
 
@@ -197,83 +152,9 @@ impl GraphBuilder {
         put_number(&mut model, field::MODEL_IR_VERSION, IR_VERSION);
         put_bytes(&mut model, field::MODEL_PRODUCER, b"syrinx");
         put_bytes(&mut model, field::MODEL_GRAPH, &self.graph);
-        let mut opset = Vec::new();
-        put_number(&mut opset, field::OPSET_VERSION, OPSET);
-        put_bytes(&mut model, field::MODEL_OPSET, &opset);
+        put_bytes(&mut model, field::MODEL_OPSET, &proto::opset("", OPSET));
         model
     }
-}
-
-fn attribute_proto(name: &str, attribute: Attribute<'_>) -> Vec<u8> {
-    let mut proto = Vec::new();
-    put_bytes(&mut proto, field::ATTRIBUTE_NAME, name.as_bytes());
-    // `AttributeProto.AttributeType`
-    let kind = match attribute {
-        Attribute::Float(value) => {
-            put_varint(&mut proto, field::ATTRIBUTE_FLOAT << 3 | 5);
-            proto.extend(value.to_le_bytes());
-            1
-        }
-        Attribute::Int(value) => {
-            put_number(&mut proto, field::ATTRIBUTE_INT, value as u64);
-            2
-        }
-        Attribute::Text(text) => {
-            put_bytes(&mut proto, field::ATTRIBUTE_TEXT, text.as_bytes());
-            3
-        }
-        Attribute::Ints(values) => {
-            for &value in values {
-                put_number(&mut proto, field::ATTRIBUTE_INTS, value as u64);
-            }
-            7
-        }
-    };
-    put_number(&mut proto, field::ATTRIBUTE_TYPE, kind);
-    proto
-}
-
-fn value_info(name: &str, element: Element, dims: Option<&[Dim]>) -> Vec<u8> {
-    let mut tensor = Vec::new();
-    put_number(&mut tensor, field::TENSOR_TYPE_ELEMENT, element as u64);
-    if let Some(dims) = dims {
-        let mut shape = Vec::new();
-        for dim in dims {
-            let mut proto = Vec::new();
-            match dim {
-                Dim::Of(extent) => put_number(&mut proto, field::DIM_VALUE, *extent as u64),
-                Dim::Any(name) => put_bytes(&mut proto, field::DIM_NAME, name.as_bytes()),
-            }
-            put_bytes(&mut shape, field::SHAPE_DIM, &proto);
-        }
-        put_bytes(&mut tensor, field::TENSOR_TYPE_SHAPE, &shape);
-    }
-    let mut kind = Vec::new();
-    put_bytes(&mut kind, field::TYPE_TENSOR, &tensor);
-    let mut info = Vec::new();
-    put_bytes(&mut info, field::VALUE_NAME, name.as_bytes());
-    put_bytes(&mut info, field::VALUE_TYPE, &kind);
-    info
-}
-
-/// Seven bits a byte, the lowest first.
-fn put_varint(out: &mut Vec<u8>, mut value: u64) {
-    while value >= 0x80 {
-        out.push(value as u8 | 0x80);
-        value >>= 7;
-    }
-    out.push(value as u8);
-}
-
-fn put_number(out: &mut Vec<u8>, field: u64, value: u64) {
-    put_varint(out, field << 3);
-    put_varint(out, value);
-}
-
-fn put_bytes(out: &mut Vec<u8>, field: u64, bytes: &[u8]) {
-    put_varint(out, field << 3 | 2);
-    put_varint(out, bytes.len() as u64);
-    out.extend_from_slice(bytes);
 }
 
 #[cfg(test)]

@@ -22,6 +22,9 @@
 mod error;
 mod graph;
 pub mod model;
+pub mod operators;
+mod proto;
+pub mod rewrite;
 mod runtime;
 mod session;
 
@@ -30,5 +33,5 @@ pub use graph::{Attribute, Dim, Element, GraphBuilder, Value};
 pub use ort::Error as RuntimeError;
 pub use ort::operator;
 pub use ort::value::{TensorElementType, ValueRef, ValueRefMut};
-pub use runtime::{LIBRARY_PATH_VARIABLE, MINIMUM_VERSION, Runtime, find_library};
+pub use runtime::{LIBRARY_PATH_VARIABLE, MINIMUM_VERSION, Runtime, Severity, find_library};
 pub use session::{Device, Input, Outputs, Port, Session, SessionOptions};

@@ -6,40 +6,9 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use crate::protobuf::{Fields, Value, WireError, put_bytes, put_number, varint};
-
-/// Numbers of the fields that are read or written.
-mod field {
-    pub(super) const MODEL_GRAPH: u64 = 7;
-    pub(super) const MODEL_OPSET: u64 = 8;
-    pub(super) const OPSET_DOMAIN: u64 = 1;
-    pub(super) const OPSET_VERSION: u64 = 2;
-    pub(super) const GRAPH_NODE: u64 = 1;
-    pub(super) const GRAPH_INITIALIZER: u64 = 5;
-    pub(super) const GRAPH_OUTPUT: u64 = 12;
-    pub(super) const PORT_NAME: u64 = 1;
-    pub(super) const NODE_INPUT: u64 = 1;
-    pub(super) const NODE_OUTPUT: u64 = 2;
-    pub(super) const NODE_NAME: u64 = 3;
-    pub(super) const NODE_OPERATOR: u64 = 4;
-    pub(super) const NODE_ATTRIBUTE: u64 = 5;
-    pub(super) const NODE_DOMAIN: u64 = 7;
-    pub(super) const ATTRIBUTE_NAME: u64 = 1;
-    pub(super) const ATTRIBUTE_INT: u64 = 3;
-    pub(super) const ATTRIBUTE_TEXT: u64 = 4;
-    pub(super) const ATTRIBUTE_INTS: u64 = 8;
-    pub(super) const ATTRIBUTE_TYPE: u64 = 20;
-    pub(super) const TENSOR_DIMS: u64 = 1;
-    pub(super) const TENSOR_TYPE: u64 = 2;
-    pub(super) const TENSOR_FLOATS: u64 = 4;
-    pub(super) const TENSOR_INTS: u64 = 5;
-    pub(super) const TENSOR_LONGS: u64 = 7;
-    pub(super) const TENSOR_NAME: u64 = 8;
-    pub(super) const TENSOR_RAW: u64 = 9;
-}
-
-/// `AttributeProto.AttributeType.INT`
-const ATTRIBUTE_IS_INT: u64 = 2;
+use super::graph::{Attribute, Element};
+use super::proto::{self, NodeFields, field};
+use crate::protobuf::{Fields, Value, WireError, put_bytes, varint};
 
 /// A node: which operator makes which tensors out of which.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -58,6 +27,8 @@ pub struct Node {
     pub integers: BTreeMap<String, Vec<i64>>,
     /// The text attributes that were read.
     pub texts: BTreeMap<String, String>,
+    /// Names that the graphs inside of it (branches, bodies of loops) take, theirs and those from around.
+    pub captured: Vec<String>,
     /// The node as it was read, for writing it unchanged; empty for a node that is new.
     encoded: Vec<u8>,
 }
@@ -90,6 +61,7 @@ impl Node {
                 field::NODE_DOMAIN => node.domain = text(content),
                 field::NODE_ATTRIBUTE => {
                     let attribute = read_attribute(content)?;
+                    node.captured.extend(attribute.captured);
                     match attribute.text {
                         Some(text) => drop(node.texts.insert(attribute.name, text)),
                         None => drop(node.integers.insert(attribute.name, attribute.integers)),
@@ -102,39 +74,36 @@ impl Node {
     }
 
     fn encode(&self) -> Vec<u8> {
-        let mut out = Vec::new();
-        for input in &self.inputs {
-            put_bytes(&mut out, field::NODE_INPUT, input.as_bytes());
-        }
-        for output in &self.outputs {
-            put_bytes(&mut out, field::NODE_OUTPUT, output.as_bytes());
-        }
-        put_bytes(&mut out, field::NODE_NAME, self.name.as_bytes());
-        put_bytes(&mut out, field::NODE_OPERATOR, self.operator.as_bytes());
-        put_bytes(&mut out, field::NODE_DOMAIN, self.domain.as_bytes());
-        for (name, values) in &self.integers {
-            let mut attribute = Vec::new();
-            put_bytes(&mut attribute, field::ATTRIBUTE_NAME, name.as_bytes());
-            for &value in values {
-                put_number(&mut attribute, field::ATTRIBUTE_INT, value as u64);
-            }
-            put_number(&mut attribute, field::ATTRIBUTE_TYPE, ATTRIBUTE_IS_INT);
-            put_bytes(&mut out, field::NODE_ATTRIBUTE, &attribute);
-        }
-        out
+        let fields = NodeFields { operator: &self.operator, domain: &self.domain, name: &self.name };
+        let attributes = self.integers.iter().map(|(name, values)| {
+            let attribute = match values.as_slice() {
+                [value] => Attribute::Int(*value),
+                values => Attribute::Ints(values),
+            };
+            (name.as_str(), attribute)
+        });
+        let inputs = self.inputs.iter().map(String::as_str);
+        proto::node(&fields, inputs, self.outputs.iter().map(String::as_str), attributes)
+    }
+
+    /// Names of all tensors that it needs.
+    fn needs(&self) -> impl Iterator<Item = &str> {
+        self.inputs.iter().chain(&self.captured).map(String::as_str)
     }
 }
 
 /// An attribute; without whole numbers and text it is of another type.
 #[derive(Default)]
-struct Attribute {
+struct ReadAttribute<'a> {
     name: String,
     integers: Vec<i64>,
     text: Option<String>,
+    tensor: Option<&'a [u8]>,
+    captured: Vec<String>,
 }
 
-fn read_attribute(bytes: &[u8]) -> Result<Attribute, WireError> {
-    let mut attribute = Attribute::default();
+fn read_attribute(bytes: &[u8]) -> Result<ReadAttribute<'_>, WireError> {
+    let mut attribute = ReadAttribute::default();
     for found in Fields::new(bytes, 0..bytes.len()) {
         match found? {
             (field::ATTRIBUTE_NAME, Value::Bytes(place)) => attribute.name = text(&bytes[place]),
@@ -143,10 +112,42 @@ fn read_attribute(bytes: &[u8]) -> Result<Attribute, WireError> {
             }
             (field::ATTRIBUTE_INTS, Value::Bytes(packed)) => attribute.integers.extend(read_packed(bytes, packed)?),
             (field::ATTRIBUTE_TEXT, Value::Bytes(place)) => attribute.text = Some(text(&bytes[place])),
+            (field::ATTRIBUTE_TENSOR, Value::Bytes(place)) => attribute.tensor = Some(&bytes[place]),
+            (field::ATTRIBUTE_GRAPH, Value::Bytes(place)) => read_captured(&bytes[place], &mut attribute.captured)?,
             _ => {}
         }
     }
     Ok(attribute)
+}
+
+/// Names that a graph inside of a node takes or gives out.
+fn read_captured(graph: &[u8], names: &mut Vec<String>) -> Result<(), WireError> {
+    for found in Fields::new(graph, 0..graph.len()) {
+        match found? {
+            (field::GRAPH_NODE, Value::Bytes(place)) => {
+                let node = Node::read(&graph[place])?;
+                names.extend(node.inputs);
+                names.extend(node.captured);
+            }
+            (field::GRAPH_OUTPUT, Value::Bytes(place)) => {
+                names.push(message_name(&graph[place], field::VALUE_NAME)?);
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// The tensor of a node `Constant`.
+fn node_constant(bytes: &[u8]) -> Result<Option<&[u8]>, WireError> {
+    for found in Fields::new(bytes, 0..bytes.len()) {
+        if let (field::NODE_ATTRIBUTE, Value::Bytes(place)) = found?
+            && let Some(tensor) = read_attribute(&bytes[place])?.tensor
+        {
+            return Ok(Some(tensor));
+        }
+    }
+    Ok(None)
 }
 
 fn read_packed(bytes: &[u8], mut packed: std::ops::Range<usize>) -> Result<Vec<i64>, WireError> {
@@ -190,9 +191,29 @@ pub struct GraphModel<'a> {
     /// The graph's other fields, encoded.
     graph_rest: Vec<u8>,
     initializers: BTreeMap<String, Initializer<'a>>,
-    outputs: Vec<String>,
+    /// Constants that nodes make.
+    made: HashMap<String, Initializer<'a>>,
+    inputs: Vec<Port>,
+    outputs: Vec<Port>,
     /// The nodes, each after those whose outputs it takes.
     pub nodes: Vec<Node>,
+}
+
+/// An input or an output.
+#[derive(Clone, Debug)]
+struct Port {
+    name: String,
+    encoded: Vec<u8>,
+}
+
+impl Port {
+    fn new((name, element): &(&str, Element)) -> Self {
+        Self { name: (*name).to_owned(), encoded: proto::value_info(name, *element, None) }
+    }
+
+    fn read(bytes: &[u8]) -> Result<Self, WireError> {
+        Ok(Self { name: message_name(bytes, field::VALUE_NAME)?, encoded: bytes.to_vec() })
+    }
 }
 
 impl<'a> GraphModel<'a> {
@@ -210,6 +231,8 @@ impl<'a> GraphModel<'a> {
             model_rest: Vec::new(),
             graph_rest: Vec::new(),
             initializers: BTreeMap::new(),
+            made: HashMap::new(),
+            inputs: Vec::new(),
             outputs: Vec::new(),
             nodes: Vec::new(),
         };
@@ -230,45 +253,122 @@ impl<'a> GraphModel<'a> {
         let mut start = 0;
         while let Some(found) = fields.next() {
             match found? {
-                (field::GRAPH_NODE, Value::Bytes(node)) => self.nodes.push(Node::read(&bytes[node])?),
+                (field::GRAPH_NODE, Value::Bytes(place)) => {
+                    let node = Node::read(&bytes[place.clone()])?;
+                    if node.operator == "Constant"
+                        && let (Some(name), Some(encoded)) = (node.outputs.first(), node_constant(&bytes[place])?)
+                    {
+                        self.made.insert(name.clone(), Initializer { encoded });
+                    }
+                    self.nodes.push(node);
+                }
                 (field::GRAPH_INITIALIZER, Value::Bytes(tensor)) => {
                     let encoded = &bytes[tensor];
                     self.initializers.insert(message_name(encoded, field::TENSOR_NAME)?, Initializer { encoded });
                 }
-                (number, value) => {
-                    if let (field::GRAPH_OUTPUT, Value::Bytes(port)) = (number, value) {
-                        self.outputs.push(message_name(&bytes[port], field::PORT_NAME)?);
-                    }
-                    self.graph_rest.extend_from_slice(&bytes[start..fields.position()]);
-                }
+                (field::GRAPH_INPUT, Value::Bytes(port)) => self.inputs.push(Port::read(&bytes[port])?),
+                (field::GRAPH_OUTPUT, Value::Bytes(port)) => self.outputs.push(Port::read(&bytes[port])?),
+                // What is noted about tensors in between may no longer be there; the runtime finds it out itself.
+                (field::GRAPH_VALUE_INFO, _) => {}
+                _ => self.graph_rest.extend_from_slice(&bytes[start..fields.position()]),
             }
             start = fields.position();
         }
         Ok(())
     }
 
-    /// Shape and values of the constant `name`. `None` when there is none of that name, or of a type that [`Values`] doesn't have, or
-    /// stored outside of the file.
+    /// Shape and values of the constant `name`, be it an initializer or the output of a node `Constant`. `None` when there is none of that
+    /// name, or of a type that [`Values`] doesn't have, or stored outside of the file.
     #[must_use]
     pub fn constant(&self, name: &str) -> Option<(Vec<usize>, Values)> {
-        self.initializers.get(name)?.read().ok().flatten()
+        self.initializers.get(name).or_else(|| self.made.get(name))?.read().ok().flatten()
     }
 
-    /// The names of the constants, sorted.
+    /// Whether there is a constant of that name.
+    #[must_use]
+    pub fn is_constant(&self, name: &str) -> bool {
+        self.initializers.contains_key(name) || self.made.contains_key(name)
+    }
+
+    /// The names of the initializers, sorted.
     pub fn constant_names(&self) -> impl Iterator<Item = &str> {
         self.initializers.keys().map(String::as_str)
+    }
+
+    /// The names of the inputs.
+    pub fn inputs(&self) -> impl Iterator<Item = &str> {
+        self.inputs.iter().map(|port| port.name.as_str())
+    }
+
+    /// The names of the outputs.
+    pub fn outputs(&self) -> impl Iterator<Item = &str> {
+        self.outputs.iter().map(|port| port.name.as_str())
+    }
+
+    /// Puts `output` in the place of the output `old`.
+    pub fn replace_output(&mut self, old: &str, output: (&str, Element)) {
+        if let Some(port) = self.outputs.iter_mut().find(|port| port.name == old) {
+            *port = Port::new(&output);
+        }
+    }
+
+    /// Drops what no output needs; inputs stay.
+    pub fn prune(&mut self) {
+        let outputs = self.outputs.iter().map(|port| port.name.clone()).collect();
+        self.keep_needed(outputs, &HashSet::new());
+    }
+
+    /// Whether all that the nodes and outputs take is there.
+    #[must_use]
+    pub fn is_complete(&self) -> bool {
+        let mut there: HashSet<&str> = self.inputs().chain(self.constant_names()).chain([""]).collect();
+        let nodes = self.nodes.iter().all(|node| {
+            let has_inputs = node.inputs.iter().all(|input| there.contains(input.as_str()));
+            there.extend(node.outputs.iter().map(String::as_str));
+            has_inputs
+        });
+        nodes && self.outputs().all(|output| there.contains(output))
+    }
+
+    /// Drops the nodes that `needed` doesn't need when `given` is given; returns all that is needed.
+    fn keep_needed(&mut self, mut needed: HashSet<String>, given: &HashSet<&str>) -> HashSet<String> {
+        let mut kept: Vec<bool> = self
+            .nodes
+            .iter()
+            .rev()
+            .map(|node| {
+                let is_needed = |name: &String| needed.contains(name) && !given.contains(name.as_str());
+                let keeps = node.outputs.iter().any(is_needed);
+                if keeps {
+                    needed.extend(node.needs().map(str::to_owned));
+                }
+                keeps
+            })
+            .collect();
+        self.nodes.retain(|_| kept.pop().unwrap_or(false));
+        needed
+    }
+
+    /// Cuts a part out: what makes `outputs` of `inputs`, and of the graph's own inputs where it takes more than those.
+    pub fn cut(&mut self, inputs: &[(&str, Element)], outputs: &[(&str, Element)]) {
+        let given: HashSet<&str> = inputs.iter().map(|(name, _)| *name).collect();
+        let needed = self.keep_needed(outputs.iter().map(|(name, _)| (*name).to_owned()).collect(), &given);
+        self.inputs.retain(|port| needed.contains(&port.name) && !given.contains(port.name.as_str()));
+        self.inputs.extend(inputs.iter().filter(|(name, _)| needed.contains(*name)).map(Port::new));
+        self.outputs = outputs.iter().map(Port::new).collect();
     }
 
     /// Who makes and who takes each tensor.
     #[must_use]
     pub fn links(&self) -> Links {
-        let mut links = Links { outputs: self.outputs.iter().cloned().collect(), ..Links::default() };
+        let outputs = self.outputs.iter().map(|port| port.name.clone()).collect();
+        let mut links = Links { outputs, ..Links::default() };
         for (index, node) in self.nodes.iter().enumerate() {
             for output in &node.outputs {
                 links.producers.insert(output.clone(), index);
             }
-            for input in &node.inputs {
-                let takers = links.consumers.entry(input.clone()).or_default();
+            for input in node.needs() {
+                let takers = links.consumers.entry(input.to_owned()).or_default();
                 // A node that takes a tensor twice (x·x) is one taker.
                 if takers.last() != Some(&index) {
                     takers.push(index);
@@ -281,26 +381,27 @@ impl<'a> GraphModel<'a> {
     /// The file content of the changed graph, which imports version 1 of `domain`. Constants that no node takes any more are left out.
     #[must_use]
     pub fn encode(&self, domain: &str) -> Vec<u8> {
-        let used: HashSet<&str> = self.nodes.iter().flat_map(|node| &node.inputs).map(String::as_str).collect();
+        let used: HashSet<&str> =
+            self.nodes.iter().flat_map(Node::needs).chain(self.outputs.iter().map(|port| port.name.as_str())).collect();
         let mut graph = self.graph_rest.clone();
+        for (number, ports) in [(field::GRAPH_INPUT, &self.inputs), (field::GRAPH_OUTPUT, &self.outputs)] {
+            ports.iter().for_each(|port| put_bytes(&mut graph, number, &port.encoded));
+        }
         for node in &self.nodes {
             if node.encoded.is_empty() {
                 put_bytes(&mut graph, field::GRAPH_NODE, &node.encode());
-            } else {
+            } else if node.operator != "Constant" || node.outputs.iter().any(|output| used.contains(output.as_str())) {
                 put_bytes(&mut graph, field::GRAPH_NODE, &node.encoded);
             }
         }
         for (name, initializer) in &self.initializers {
-            if used.contains(name.as_str()) || self.outputs.contains(name) {
+            if used.contains(name.as_str()) {
                 put_bytes(&mut graph, field::GRAPH_INITIALIZER, initializer.encoded);
             }
         }
-        let mut opset = Vec::new();
-        put_bytes(&mut opset, field::OPSET_DOMAIN, domain.as_bytes());
-        put_number(&mut opset, field::OPSET_VERSION, 1);
         let mut model = Vec::with_capacity(graph.len() + self.model_rest.len() + 64);
         model.extend_from_slice(&self.model_rest);
-        put_bytes(&mut model, field::MODEL_OPSET, &opset);
+        put_bytes(&mut model, field::MODEL_OPSET, &proto::opset(domain, 1));
         put_bytes(&mut model, field::MODEL_GRAPH, &graph);
         model
     }
@@ -400,6 +501,7 @@ impl Links {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::protobuf::put_number;
 
     /// `y = Conv(x, w)`, `z = y · y`; `unused` is taken by nobody.
     fn file() -> Vec<u8> {
@@ -418,18 +520,11 @@ mod tests {
         put_bytes(&mut graph, field::GRAPH_NODE, &convolution);
         put_bytes(&mut graph, field::GRAPH_NODE, &square);
         for name in ["w", "unused"] {
-            let mut tensor = Vec::new();
-            for size in [1, 2] {
-                put_number(&mut tensor, field::TENSOR_DIMS, size);
-            }
-            put_number(&mut tensor, field::TENSOR_TYPE, 2);
-            put_bytes(&mut tensor, field::TENSOR_NAME, name.as_bytes());
-            put_bytes(&mut tensor, field::TENSOR_RAW, &[7, 9]);
+            let tensor = proto::tensor(name, Element::U8, &[1, 2], &[7, 9]);
             put_bytes(&mut graph, field::GRAPH_INITIALIZER, &tensor);
         }
-        let mut port = Vec::new();
-        put_bytes(&mut port, field::PORT_NAME, b"z");
-        put_bytes(&mut graph, field::GRAPH_OUTPUT, &port);
+        put_bytes(&mut graph, field::GRAPH_INPUT, &proto::value_info("x", Element::U8, None));
+        put_bytes(&mut graph, field::GRAPH_OUTPUT, &proto::value_info("z", Element::U8, None));
         let mut model = Vec::new();
         put_number(&mut model, 1, 9); // ir_version
         put_bytes(&mut model, field::MODEL_GRAPH, &graph);
@@ -455,7 +550,33 @@ mod tests {
         assert_eq!(again.nodes[0].integers["number"], [-3]);
         assert_eq!(again.nodes[1], graph.nodes[1]);
         assert_eq!(again.constant_names().collect::<Vec<_>>(), ["w"]);
-        assert_eq!(again.outputs, ["z"]);
+        assert_eq!(again.outputs().collect::<Vec<_>>(), ["z"]);
+    }
+
+    #[test]
+    fn parts_are_cut_out() {
+        let bytes = file();
+        let mut graph = GraphModel::parse(&bytes).unwrap();
+        graph.cut(&[("y", Element::F32)], &[("z", Element::F32)]);
+        assert_eq!(graph.nodes.iter().map(|node| node.operator.as_str()).collect::<Vec<_>>(), ["Mul"]);
+        assert_eq!(graph.inputs().collect::<Vec<_>>(), ["y"]);
+        let mut graph = GraphModel::parse(&bytes).unwrap();
+        graph.cut(&[], &[("y", Element::F32)]);
+        assert_eq!(graph.nodes.iter().map(|node| node.operator.as_str()).collect::<Vec<_>>(), ["Conv"]);
+        assert_eq!((graph.inputs().collect::<Vec<_>>(), graph.outputs().collect::<Vec<_>>()), (vec!["x"], vec!["y"]));
+    }
+
+    #[test]
+    fn graphs_inside_of_nodes_take_tensors_from_around() {
+        let inner = Node::new("", "Neg", "inner", vec!["y".into()], vec!["n".into()]).encode();
+        let mut branch = Vec::new();
+        put_bytes(&mut branch, field::GRAPH_NODE, &inner);
+        let mut attribute = Vec::new();
+        put_bytes(&mut attribute, field::ATTRIBUTE_NAME, b"then_branch");
+        put_bytes(&mut attribute, field::ATTRIBUTE_GRAPH, &branch);
+        let mut node = Node::new("", "If", "branch", vec!["is".into()], vec!["o".into()]).encode();
+        put_bytes(&mut node, field::NODE_ATTRIBUTE, &attribute);
+        assert_eq!(Node::read(&node).unwrap().captured, ["y"]);
     }
 
     #[test]

@@ -1,11 +1,12 @@
 //! The shared library and the process-wide environment.
 
-use std::panic::catch_unwind;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 use ort::LoadDynamicError;
 use ort::environment::Environment;
+use ort::logging::LogLevel;
 use ort::operator::OperatorDomain;
 
 use super::{OnnxError, Session, SessionOptions};
@@ -24,6 +25,27 @@ const LIBRARY_NAMES: &[&str] = if cfg!(target_os = "windows") {
 } else {
     &["libonnxruntime.so"]
 };
+
+/// How much something that the runtime says matters to whoever reads the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Severity {
+    /// What it does.
+    Debug,
+    /// What it would rather have otherwise, such as a graph with things that nobody needs.
+    Info,
+    /// What failed. Whoever asked for it gets it as an error, too, and may have a way around it.
+    Warning,
+}
+
+impl Severity {
+    fn of(level: &LogLevel) -> Self {
+        match level {
+            LogLevel::Verbose | LogLevel::Info => Self::Debug,
+            LogLevel::Warning => Self::Info,
+            LogLevel::Error | LogLevel::Fatal => Self::Warning,
+        }
+    }
+}
 
 /// The loaded library. Cheap to clone; the library stays loaded until the process ends.
 #[derive(Clone, Debug)]
@@ -47,6 +69,21 @@ impl Runtime {
     /// [`OnnxError::LibraryMissing`], [`OnnxError::LibraryBroken`] (no shared library, another architecture, a library
     /// without ONNX Runtime's entry point), [`OnnxError::LibraryTooOld`], [`OnnxError::Setup`].
     pub fn load(library: &Path) -> Result<Runtime, OnnxError> {
+        Self::load_logging(library, |_, _| {})
+    }
+
+    /// The same, with what the runtime has to say handed to `log`. That, too, is decided by the first successful call.
+    ///
+    /// # Errors
+    ///
+    /// As [`Runtime::load`].
+    pub fn load_logging(
+        library: &Path,
+        log: impl Fn(Severity, &str) + Send + Sync + 'static,
+    ) -> Result<Runtime, OnnxError> {
+        let logger = Arc::new(move |level: LogLevel, _: &str, _: &str, place: &str, message: &str| {
+            log(Severity::of(&level), format!("ONNX Runtime: {} ({place})", message.trim()).as_str());
+        });
         let mut loaded = LOADED.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         if let Some(runtime) = loaded.as_ref() {
             return Ok(runtime.clone());
@@ -54,14 +91,15 @@ impl Runtime {
         let library = library_file(library, "the caller")?;
         // `ort` turns a missing file or symbol into an error, but asserts on what only a broken library does (a null
         // API table); that must not take the process down either.
-        let environment = catch_unwind(|| {
+        let environment = catch_unwind(AssertUnwindSafe(|| {
             ort::init_from(&library)
                 .map_err(|error| load_error(&library, error))?
                 .with_name("syrinx")
                 .with_telemetry(false)
+                .with_logger(logger.clone())
                 .build()
                 .map_err(OnnxError::setup)
-        })
+        }))
         .unwrap_or_else(|_| {
             Err(OnnxError::LibraryBroken {
                 path: library.clone(),

@@ -14,6 +14,19 @@ pub fn best(row: &[f32]) -> usize {
     at
 }
 
+/// The same, other than the class `banned`.
+#[must_use]
+pub fn best_but(row: &[f32], banned: Option<usize>) -> usize {
+    let Some(banned) = banned.filter(|banned| *banned < row.len()) else { return best(row) };
+    let (before, after) = (&row[..banned], &row[banned + 1..]);
+    let (first, second) = (best(before), best(after));
+    match (before.get(first), after.get(second)) {
+        (Some(one), Some(other)) if other > one => banned + 1 + second,
+        (None, Some(_)) => banned + 1 + second,
+        _ => first,
+    }
+}
+
 /// Labels without repetitions and blanks, of the best class of every frame.
 #[must_use]
 pub fn collapse(classes: &[usize], blank: usize) -> Vec<u32> {

@@ -1,9 +1,10 @@
 //! SenseVoice: from features to text with tags, and times of words.
 
-use syrinx_plugin_common::onnx::{Input, Runtime, Session, SessionOptions};
+use syrinx_plugin_common::onnx::{Input, Runtime, Session};
 
 use super::batch::Batch;
 use super::{Utterance, ctc};
+use crate::accelerate::{self, Head, NetworkOptions};
 use crate::config::{ModelFiles, RecognizerConfig};
 use crate::error::FunasrError;
 use crate::frontend::Features;
@@ -11,6 +12,8 @@ use crate::network::{add_positions, sensevoice};
 use crate::text::sentence::Span;
 use crate::text::sentencepiece::{SPACE, SentencePiece};
 
+/// What the export calls the scores of classes.
+const LOGITS: &str = "ctc_logits";
 /// The class between labels.
 const BLANK: usize = 0;
 /// Rows in front of features: language, event, emotion, writing.
@@ -55,6 +58,8 @@ pub fn textnorm_query(use_itn: bool) -> i32 {
 #[derive(Debug)]
 pub struct SenseVoice {
     engine: Engine,
+    /// The last product, where it could be taken out of the graph.
+    head: Option<Head>,
     vocabulary: SentencePiece,
 }
 
@@ -75,12 +80,12 @@ impl SenseVoice {
         runtime: &Runtime,
         files: &ModelFiles,
         quantized: bool,
-        options: &SessionOptions,
+        options: &NetworkOptions,
     ) -> Result<Self, FunasrError> {
         let names = ["chn_jpn_yue_eng_ko_spectok.bpe.model", "bpe.model"];
         let vocabulary = SentencePiece::read(&files.need("vocabulary", "tokenizer_conf/bpemodel", &names)?)?;
-        let engine = if let Some(path) = files.graph("model", quantized) {
-            let session = runtime.session(&path, options)?;
+        let (engine, head) = if let Some(path) = files.graph("model", quantized) {
+            let (session, head) = accelerate::session_and_head(runtime, &path, None, options, Some(LOGITS))?;
             let ports: Vec<String> = session.inputs().iter().map(|port| port.name.clone()).collect();
             let inputs: [String; 4] = ports.try_into().map_err(|ports: Vec<String>| {
                 let reason =
@@ -89,7 +94,7 @@ impl SenseVoice {
             })?;
             let logits = session.outputs().first().map(|port| port.name.clone());
             let logits = logits.ok_or_else(|| FunasrError::layout(&path, "it has no outputs"))?;
-            Engine::Official { session, inputs, logits }
+            (Engine::Official { session, inputs, logits }, head)
         } else {
             let path = files.checkpoint().ok_or_else(|| FunasrError::Missing {
                 directory: files.directory().to_owned(),
@@ -97,10 +102,11 @@ impl SenseVoice {
                 needed: "model.onnx, model_quant.onnx or model.pt".to_owned(),
             })?;
             let graph = sensevoice::graph(&path, &files.config::<RecognizerConfig>()?)?;
-            let session = runtime.session_of(&path, &graph.model, options)?;
-            Engine::Own { session, queries: graph.queries, d_model: graph.d_model }
+            let (session, head) =
+                accelerate::session_and_head(runtime, &path, Some(&graph.model), options, Some(LOGITS))?;
+            (Engine::Own { session, queries: graph.queries, d_model: graph.d_model }, head)
         };
-        Ok(Self { engine, vocabulary })
+        Ok(Self { engine, head, vocabulary })
     }
 
     /// The pieces that text is made of.
@@ -126,7 +132,15 @@ impl SenseVoice {
             let classes = logits.len() / (batch.len() * rows);
             let utterances = logits.chunks_exact(rows * classes).zip(&batch.lengths);
             utterances
-                .map(|(rows, &length)| self.read(&rows[..(length + QUERIES) * classes], classes, options))
+                .map(|(rows, &length)| {
+                    let rows = &rows[..(length + QUERIES) * classes];
+                    match &self.head {
+                        None => self.read(rows, classes, options),
+                        // Times need all scores.
+                        Some(head) if options.timed => self.read(&head.scores(rows), head.classes(), options),
+                        Some(head) => self.text(&head.best(rows, self.banned(options))),
+                    }
+                })
                 .collect()
         };
         let texts = match &self.engine {
@@ -154,8 +168,9 @@ impl SenseVoice {
                     ("speech", Input::F32 { shape: &shape, data: &speech }),
                     ("mask", Input::F32 { shape: &shape[..2], data: &mask }),
                 ];
-                let outputs = session.run(&inputs, &["ctc_logits"])?;
-                read(outputs.f32("ctc_logits")?)
+                let scores = if self.head.is_some() { Head::INPUT } else { LOGITS };
+                let outputs = session.run(&inputs, &[scores])?;
+                read(outputs.f32(scores)?)
             }
         };
         for (i, text) in audible.into_iter().zip(texts) {
@@ -164,27 +179,22 @@ impl SenseVoice {
         Ok(found)
     }
 
+    /// The class that must not win.
+    fn banned(&self, options: SenseVoiceOptions) -> Option<usize> {
+        self.vocabulary.known(EMOTION_UNKNOWN).filter(|_| options.ban_emo_unk).map(|id| id as usize)
+    }
+
+    /// The text of the best class of every frame.
+    fn text(&self, best: &[usize]) -> Utterance {
+        Utterance { text: self.vocabulary.decode(&ctc::collapse(best, BLANK)), ..Utterance::default() }
+    }
+
     /// The text in scores of one utterance: `[4 + frames, classes]`.
     #[must_use]
     pub fn read(&self, scores: &[f32], classes: usize, options: SenseVoiceOptions) -> Utterance {
-        let banned = self.vocabulary.known(EMOTION_UNKNOWN).filter(|_| options.ban_emo_unk);
-        let best: Vec<usize> = scores
-            .chunks_exact(classes.max(1))
-            .map(|row| match banned {
-                Some(banned) => {
-                    let (before, after) = row.split_at((banned as usize).min(row.len()));
-                    let (a, b) = (ctc::best(before), ctc::best(after.get(1..).unwrap_or_default()));
-                    let second = after.get(1 + b).copied().unwrap_or(f32::NEG_INFINITY);
-                    if second > before.get(a).copied().unwrap_or(f32::NEG_INFINITY) {
-                        banned as usize + 1 + b
-                    } else {
-                        a
-                    }
-                }
-                None => ctc::best(row),
-            })
-            .collect();
-        let text = self.vocabulary.decode(&ctc::collapse(&best, BLANK));
+        let banned = self.banned(options);
+        let best: Vec<usize> = scores.chunks_exact(classes.max(1)).map(|row| ctc::best_but(row, banned)).collect();
+        let Utterance { text, .. } = self.text(&best);
         if !options.timed {
             return Utterance { text, ..Utterance::default() };
         }

@@ -120,7 +120,7 @@ impl Checkpoint {
 
     /// `acoustic_embeds` `[batch, tokens, width]`, `token_mask`, `encoder_out` and `mask` to `logits` `[batch, tokens, vocabulary]`.
     /// Contextual models also take `bias_embed` `[batch, words, width]` and `clas_scale`; SeACo models take `bias_embed` and
-    /// give `hotword_logits` and, over more than 50 words, the `scores` `[words]` to choose them by.
+    /// also give their last `states` `[batch, tokens, width]`, for [`Checkpoint::seaco_graph`].
     ///
     /// # Errors
     /// Weights are missing.
@@ -142,7 +142,7 @@ impl Checkpoint {
         let logits = net.linear(&hidden, "decoder.output_layer")?;
         net.graph.output("logits", Element::F32, &logits);
         if self.kind.is_seaco {
-            net.graph.output("hidden", Element::F32, &hidden);
+            net.graph.output("states", Element::F32, &hidden);
         }
         Ok(net.graph.finish())
     }

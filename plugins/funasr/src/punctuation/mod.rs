@@ -5,8 +5,9 @@ pub mod realtime;
 pub mod restore;
 pub mod words;
 
-use syrinx_plugin_common::onnx::{Runtime, SessionOptions};
+use syrinx_plugin_common::onnx::Runtime;
 
+use crate::accelerate::NetworkOptions;
 use crate::config::{ModelFiles, PunctuationConfig};
 use crate::error::FunasrError;
 use crate::text::tokens::Tokens;
@@ -44,7 +45,7 @@ impl Punctuator {
         runtime: &Runtime,
         files: &ModelFiles,
         quantized: bool,
-        options: &SessionOptions,
+        options: &NetworkOptions,
     ) -> Result<Self, FunasrError> {
         let config = files.config::<PunctuationConfig>()?;
         let words = match files.find("jieba_usr_dict", &["jieba_usr_dict"]) {

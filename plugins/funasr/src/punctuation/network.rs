@@ -1,7 +1,8 @@
 //! The network that gives every word the class of the mark after it.
 
-use syrinx_plugin_common::onnx::{Input, Runtime, Session, SessionOptions};
+use syrinx_plugin_common::onnx::{Input, Runtime, Session};
 
+use crate::accelerate::{self, NetworkOptions};
 use crate::asr::ctc;
 use crate::config::{ModelFiles, PunctuationConfig};
 use crate::error::FunasrError;
@@ -27,10 +28,10 @@ impl PunctuationNetwork {
         runtime: &Runtime,
         files: &ModelFiles,
         quantized: bool,
-        options: &SessionOptions,
+        options: &NetworkOptions,
     ) -> Result<Self, FunasrError> {
         let (session, path) = match files.graph("model", quantized) {
-            Some(path) => (runtime.session(&path, options)?, path),
+            Some(path) => (accelerate::session(runtime, &path, None, options)?, path),
             None => {
                 let path = files.checkpoint().ok_or_else(|| FunasrError::Missing {
                     directory: files.directory().to_owned(),
@@ -40,7 +41,7 @@ impl PunctuationNetwork {
                 let config = files.config::<PunctuationConfig>()?;
                 let is_realtime = config.model.as_deref() == Some(REALTIME);
                 let graph = punctuation::graph(&path, &config, is_realtime)?;
-                (runtime.session_of(&path, &graph, options)?, path)
+                (accelerate::session(runtime, &path, Some(&graph), options)?, path)
             }
         };
         let inputs: Vec<String> = session.inputs().iter().map(|port| port.name.clone()).collect();

@@ -1,9 +1,10 @@
 //! CAM++: what a voice sounds like, as a vector.
 
 use syrinx_plugin_common::dsp::{Fbank, FbankOptions};
-use syrinx_plugin_common::onnx::{Input, Runtime, Session, SessionOptions};
+use syrinx_plugin_common::onnx::{Input, Runtime, Session};
 
 use super::chunk::CHUNK;
+use crate::accelerate::{self, NetworkOptions};
 use crate::config::ModelFiles;
 use crate::error::FunasrError;
 use crate::network::campplus;
@@ -29,10 +30,10 @@ impl Embedder {
     ///
     /// # Errors
     /// Files are missing or something else.
-    pub fn load(runtime: &Runtime, files: &ModelFiles, options: &SessionOptions) -> Result<Self, FunasrError> {
+    pub fn load(runtime: &Runtime, files: &ModelFiles, options: &NetworkOptions) -> Result<Self, FunasrError> {
         let fbank = Fbank::new(&FbankOptions::default());
         if let Some(path) = files.checkpoint() {
-            let session = runtime.session_of(&path, &campplus::graph(&path)?, options)?;
+            let session = accelerate::session(runtime, &path, Some(&campplus::graph(&path)?), options)?;
             return Ok(Self { session, fbank, is_own: true });
         }
         let path = GRAPHS.iter().find_map(|base| files.graph(base, false)).ok_or_else(|| FunasrError::Missing {
@@ -40,7 +41,7 @@ impl Embedder {
             what: "speaker encoder",
             needed: "campplus_cn_common.bin or campplus.onnx".to_owned(),
         })?;
-        Ok(Self { session: runtime.session(&path, options)?, fbank, is_own: false })
+        Ok(Self { session: accelerate::session(runtime, &path, None, options)?, fbank, is_own: false })
     }
 
     /// Embeds `count` feature matrices of the same length: `[count, width]`.

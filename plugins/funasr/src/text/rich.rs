@@ -107,6 +107,33 @@ pub fn with_emoji(text: &str) -> String {
     whole.replace("The.", " ").trim().to_owned()
 }
 
+/// Glues texts with emoji together, one after the other: what a text begins with after one that begins the same, and what one ends with
+/// before one that ends the same, is shown once.
+///
+/// Source: ibid., where this is done over the texts between language tags.
+#[derive(Clone, Debug, Default)]
+pub struct Glue {
+    event: Option<&'static str>,
+}
+
+impl Glue {
+    /// Takes what the text before has shown out of `next`, and what `next` shows again out of `before`.
+    pub fn join(&mut self, before: Option<&mut String>, next: &mut String) {
+        if let Some(own) = first_of(next, &EVENT_EMOJI).filter(|own| Some(*own) == self.event) {
+            next.replace_range(..own.len(), "");
+        }
+        if next.is_empty() {
+            return;
+        }
+        self.event = first_of(next, &EVENT_EMOJI);
+        if let Some(before) = before
+            && let Some(emotion) = last_of(next).filter(|emotion| last_of(before) == Some(*emotion))
+        {
+            before.truncate(before.len() - emotion.len());
+        }
+    }
+}
+
 fn tag(name: &str) -> String {
     format!("<|{name}|>")
 }
@@ -144,7 +171,7 @@ fn part_with_emoji(text: &str) -> String {
     text.trim().to_owned()
 }
 
-fn first_of<'e>(text: &str, emoji: &[&'e str]) -> Option<&'e str> {
+fn first_of(text: &str, emoji: &[&'static str]) -> Option<&'static str> {
     emoji.iter().copied().find(|emoji| text.starts_with(emoji))
 }
 
@@ -155,6 +182,19 @@ fn last_of(text: &str) -> Option<&'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn emoji_of_neighbours_are_shown_once() {
+        let texts = ["<|zh|><|HAPPY|><|BGM|>一", "<|zh|><|HAPPY|><|BGM|>二", "<|en|><|SAD|><|Speech|>three"];
+        let (mut glue, mut glued) = (Glue::default(), Vec::<String>::new());
+        for text in texts {
+            let mut next = with_emoji(text);
+            glue.join(glued.last_mut(), &mut next);
+            glued.push(next);
+        }
+        assert_eq!(glued, ["🎼一", "二😊", "three😔"]);
+        assert_eq!(glued.concat(), with_emoji(&texts.concat()));
+    }
 
     #[test]
     fn tags_become_fields() {

@@ -4,8 +4,9 @@ mod detector;
 mod network;
 mod options;
 
-use syrinx_plugin_common::onnx::{Runtime, SessionOptions};
+use syrinx_plugin_common::onnx::Runtime;
 
+use crate::accelerate::NetworkOptions;
 use crate::config::{ModelFiles, VadConfig};
 use crate::error::FunasrError;
 use crate::frontend::Frontend;
@@ -48,7 +49,7 @@ impl Vad {
         runtime: &Runtime,
         files: &ModelFiles,
         quantized: bool,
-        session: &SessionOptions,
+        session: &NetworkOptions,
     ) -> Result<Self, FunasrError> {
         let config = files.config::<VadConfig>()?;
         let mut front = config.frontend_conf;

@@ -2,8 +2,9 @@
 
 use std::path::Path;
 
-use syrinx_plugin_common::onnx::{Input, Runtime, Session, SessionOptions};
+use syrinx_plugin_common::onnx::{Input, Runtime, Session};
 
+use crate::accelerate::{self, NetworkOptions};
 use crate::config::{EncoderConfig, ModelFiles, VadConfig};
 use crate::error::FunasrError;
 use crate::frontend::Features;
@@ -36,11 +37,11 @@ impl VadNetwork {
         runtime: &Runtime,
         files: &ModelFiles,
         quantized: bool,
-        options: &SessionOptions,
+        options: &NetworkOptions,
     ) -> Result<Self, FunasrError> {
         let config = files.config::<VadConfig>()?.encoder_conf;
         if let Some(path) = files.graph("model", quantized) {
-            return Self::of(runtime.session(&path, options)?, &path, &config);
+            return Self::of(accelerate::session(runtime, &path, None, options)?, &path, &config);
         }
         let Some(path) = files.checkpoint() else {
             return Err(FunasrError::Missing {
@@ -50,7 +51,7 @@ impl VadNetwork {
             });
         };
         let graph = fsmn::graph(&path, &config)?;
-        Self::of(runtime.session_of(&path, &graph, options)?, &path, &config)
+        Self::of(accelerate::session(runtime, &path, Some(&graph), options)?, &path, &config)
     }
 
     fn of(session: Session, path: &Path, config: &EncoderConfig) -> Result<Self, FunasrError> {

@@ -6,6 +6,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use syrinx_plugin_common::kits::{Case, Got, Op};
 use syrinx_plugin_common::onnx::Input;
+use syrinx_plugin_funasr::accelerate;
 use syrinx_plugin_funasr::asr::hotwords::{Embedder, tokenize};
 use syrinx_plugin_funasr::asr::paraformer::{Paraformer, greedy};
 use syrinx_plugin_funasr::asr::sensevoice::{SenseVoice, SenseVoiceOptions, language_query, textnorm_query};
@@ -289,7 +290,8 @@ fn hotword_embed(case: &Case) -> Result<Got, String> {
     let words = ids.shape()[0];
     let values: Vec<i32> = ids.to_i64()?.into_iter().map(|id| id as i32).collect();
     let path = models::own(case)?.directory().join(case.param::<String>("file")?);
-    let session = models::runtime()?.session(&path, &models::options()).map_err(|error| error.to_string())?;
+    let session =
+        accelerate::session(&models::runtime()?, &path, None, &models::options()).map_err(|error| error.to_string())?;
     let input = [("hotword", Input::I32 { shape: ids.shape(), data: &values })];
     let all = session.run(&input, &["hw_embed"]).map_err(|error| error.to_string())?;
     let all = all.f32("hw_embed").map_err(|error| error.to_string())?.to_vec();

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use serde::Deserialize;
 use syrinx_plugin_common::kits::Case;
 use syrinx_plugin_common::onnx::{LIBRARY_PATH_VARIABLE, Runtime, SessionOptions, find_library};
+use syrinx_plugin_funasr::accelerate::{NetworkOptions, Precision};
 use syrinx_plugin_funasr::config::ModelFiles;
 use syrinx_plugin_funasr::error::FunasrError;
 use syrinx_registry::{Catalogue, FetchOptions, Silent, Store};
@@ -29,9 +30,12 @@ pub(crate) fn runtime() -> Result<Runtime, String> {
     Runtime::load(library.as_ref().map_err(Clone::clone)?).map_err(|error| error.to_string())
 }
 
-/// What a model's files are loaded with.
-pub(crate) fn options() -> SessionOptions {
-    SessionOptions { threads: 1, ..SessionOptions::default() }
+/// What a model's files are loaded with. `SYRINX_FUNASR_DTYPE=int8` quantises what isn't; many tensors then leave their tolerances, and the
+/// texts tell how much that matters.
+pub(crate) fn options() -> NetworkOptions {
+    let session = SessionOptions { threads: 1, ..SessionOptions::default() };
+    let is_quantised = std::env::var("SYRINX_FUNASR_DTYPE").is_ok_and(|dtype| dtype == "int8");
+    NetworkOptions { session, precision: if is_quantised { Precision::Int8 } else { Precision::Kept } }
 }
 
 /// The real voice activity detector: its name in kits and in the catalogue.

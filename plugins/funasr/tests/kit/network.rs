@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use syrinx_plugin_common::kits::{Case, Got, Op};
 use syrinx_plugin_common::onnx::{Input, Session, TensorElementType};
+use syrinx_plugin_funasr::accelerate;
 use syrinx_plugin_funasr::asr::paraformer::{predict, upsampled};
 use syrinx_plugin_funasr::config::{ModelConfig, RecognizerConfig};
 use syrinx_plugin_funasr::network::add_positions;
@@ -33,7 +34,8 @@ struct Given<'a> {
 
 fn graph(case: &Case) -> Result<Got, String> {
     let path = models::own(case)?.directory().join(case.param::<String>("file")?);
-    let session = models::runtime()?.session(&path, &models::options()).map_err(|error| error.to_string())?;
+    let session =
+        accelerate::session(&models::runtime()?, &path, None, &models::options()).map_err(|error| error.to_string())?;
     let given: Vec<Given<'_>> = session
         .inputs()
         .iter()
@@ -80,8 +82,8 @@ fn made(
     let checkpoint = Checkpoint::open(&path).map_err(|error| error.to_string())?;
     let config = files.config().map_err(|error| error.to_string())?;
     let model = graph(&checkpoint, &config).map_err(|error| error.to_string())?;
-    let session =
-        models::runtime()?.session_of(&path, &model, &models::options()).map_err(|error| error.to_string())?;
+    let session = accelerate::session(&models::runtime()?, &path, Some(&model), &models::options())
+        .map_err(|error| error.to_string())?;
     Ok((checkpoint, config, session))
 }
 

@@ -1,8 +1,9 @@
 //! Finds `ConvInteger` (+ bias) → `Cast` → `Mul` by the scale, as ONNX Runtime's dynamic quantiser writes it.
 
 use syrinx_plugin_common::onnx::model::{GraphModel, Links, Node, Values};
+use syrinx_plugin_common::onnx::rewrite::{Changes, next, other};
 
-use super::{Changes, DOMAIN, next, other};
+use super::DOMAIN;
 use crate::kernels::{ConvShape, Isa, QuantizedConv};
 
 /// Name of the operator: bytes, zero point, scale and perhaps bias in, floats out.

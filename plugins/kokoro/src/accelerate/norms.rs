@@ -2,8 +2,9 @@
 //! channel, and the snake activation behind it.
 
 use syrinx_plugin_common::onnx::model::{GraphModel, Links, Node, Values};
+use syrinx_plugin_common::onnx::rewrite::{Changes, maker, next, other};
 
-use super::{Changes, DOMAIN, maker, next, other};
+use super::DOMAIN;
 
 /// Name of the operator: input, gain, offset, and perhaps α and 1/α in.
 pub(super) const OPERATOR: &str = "AdaptiveNorm";

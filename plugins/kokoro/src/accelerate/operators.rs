@@ -5,10 +5,14 @@ use std::sync::Arc;
 use syrinx_plugin_common::onnx::operator::{
     ComputeContext, Kernel, KernelContext, Operator, OperatorDomain, OperatorInput, OperatorOutput,
 };
-use syrinx_plugin_common::onnx::{RuntimeError, TensorElementType, ValueRef, ValueRefMut};
+use syrinx_plugin_common::onnx::operators::{element_of, input, output, run_parallel, three};
+use syrinx_plugin_common::onnx::{RuntimeError, TensorElementType};
 
 use super::{DOMAIN, convolutions, norms};
 use crate::kernels::{Isa, Modulation, QuantizedConv, Snake, adaptive_norm};
+
+/// What tensors are.
+const EXTENTS: &str = "[batch, channels, time]";
 
 /// Makes the operators of a graph.
 pub(super) fn domain(
@@ -63,13 +67,13 @@ impl Kernel for ConvKernel {
         let bias = if context.num_inputs()? > 3 { context.input(3)? } else { None };
         let bias = bias.as_ref().map(|bias| bias.try_extract_tensor::<i32>()).transpose()?.map(|(_, bias)| bias);
         let conv = &*self.0;
-        let (batch, channels, length) = three(shape)?;
+        let [batch, channels, length] = three(shape, EXTENTS)?;
         if channels != conv.shape().inputs {
             return Err(RuntimeError::new(format!("{channels} channels instead of {}", conv.shape().inputs)));
         }
         let output_length = conv.shape().output_length(length).unwrap_or(0);
         let output_shape = [batch as i64, conv.shape().outputs as i64, output_length as i64];
-        let mut output = output(context, output_shape)?;
+        let mut output = output(context, &output_shape)?;
         let (_, output) = output.try_extract_tensor_mut::<f32>()?;
         let x_zero = x_zero.first().copied().unwrap_or(0);
         let parallel = |count: usize, job: &(dyn Fn(usize) + Sync)| run_parallel(context, count, job);
@@ -126,8 +130,8 @@ impl Kernel for NormKernel {
             [(_, alpha), (_, inverse)] => Some(Snake { alpha, inverse }),
             _ => None,
         };
-        let (batch, channels, length) = three(shape)?;
-        let mut output = output(context, [batch as i64, channels as i64, length as i64])?;
+        let [batch, channels, length] = three(shape, EXTENTS)?;
+        let mut output = output(context, &[batch as i64, channels as i64, length as i64])?;
         let (_, output) = output.try_extract_tensor_mut::<f32>()?;
         // Gain and offset are of each item (they come from its style) or the same for all.
         if channels == 0 || gain.len() != offset.len() || (gain.len() != channels && gain.len() != batch * channels) {
@@ -141,35 +145,5 @@ impl Kernel for NormKernel {
             adaptive_norm(self.isa, x, &modulation, output, &parallel).map_err(RuntimeError::new)?;
         }
         Ok(())
-    }
-}
-
-fn element_of<T>(list: &[T], index: Option<i64>) -> Result<&T, RuntimeError> {
-    let found = index.and_then(|index| list.get(usize::try_from(index).ok()?));
-    found.ok_or_else(|| RuntimeError::new("the node's attribute names nothing"))
-}
-
-fn input(context: &ComputeContext, index: usize) -> Result<ValueRef<'_>, RuntimeError> {
-    context.input(index)?.ok_or_else(|| RuntimeError::new(format!("input {index} is missing")))
-}
-
-fn output(context: &ComputeContext, shape: [i64; 3]) -> Result<ValueRefMut<'_>, RuntimeError> {
-    context.output(0, shape)?.ok_or_else(|| RuntimeError::new("the output is missing"))
-}
-
-fn three(shape: &[i64]) -> Result<(usize, usize, usize), RuntimeError> {
-    match shape {
-        [a, b, c] => Ok((*a as usize, *b as usize, *c as usize)),
-        _ => {
-            Err(RuntimeError::new(format!("a tensor of {} dimensions instead of [batch, channels, time]", shape.len())))
-        }
-    }
-}
-
-/// On the session's threads.
-fn run_parallel(context: &ComputeContext, count: usize, job: &(dyn Fn(usize) + Sync)) {
-    // It fails only for a missing argument; then nothing has run.
-    if context.par_for(count, 0, job).is_err() {
-        crate::kernels::one_after_the_other(count, job);
     }
 }

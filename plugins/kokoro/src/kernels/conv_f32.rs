@@ -74,7 +74,7 @@ impl FloatConv {
         for (padded, x) in padded.chunks_exact_mut(row).zip(x.chunks_exact(length)) {
             padded[shape.pads.0..shape.pads.0 + length].copy_from_slice(x);
         }
-        let shared = Shared(out.as_mut_ptr());
+        let shared = Shared::new(out);
         parallel(tiles, &|tile| {
             let start = tile * time;
             let valid = time.min(output_length - start);

@@ -145,7 +145,7 @@ impl QuantizedConv {
         let (time, block) = self.tile();
         let tiles = output_length.div_ceil(time);
         let packed = Packed::new(&shape, x, length, x_zero, tiles * time, parallel, self.isa);
-        let shared = Shared(out.as_mut_ptr());
+        let shared = Shared::new(out);
         parallel(tiles, &|tile| {
             let start = tile * time;
             let valid = time.min(output_length - start);
@@ -243,7 +243,7 @@ impl Packed {
         let row = lines * 16;
         let quads = shape.inputs.div_ceil(4);
         let mut packed = Packed { values: vec![[0; 4]; quads * row], row, sums: vec![0; row] };
-        let (values, sums) = (Shared(packed.values.as_mut_ptr()), Shared(packed.sums.as_mut_ptr()));
+        let (values, sums) = (Shared::new(&mut packed.values), Shared::new(&mut packed.sums));
         parallel(row.div_ceil(PACK_CHUNK), &|chunk| {
             let start = chunk * PACK_CHUNK;
             let steps = PACK_CHUNK.min(row - start);

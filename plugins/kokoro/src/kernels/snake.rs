@@ -55,7 +55,7 @@ pub fn adaptive_norm(
     if length == 0 {
         return Ok(());
     }
-    let shared = Shared(out.as_mut_ptr());
+    let shared = Shared::new(out);
     parallel(channels, &|channel| {
         // SAFETY: the row of this channel; rows don't overlap.
         let out = unsafe { shared.part(channel * length, length) };

@@ -2,10 +2,11 @@
 
 use std::path::Path;
 
-use syrinx_plugin_common::onnx::{Input, Runtime, Session, SessionOptions};
+use syrinx_plugin_common::onnx::{Input, Runtime, Session};
 
 use super::seaco::Seaco;
-use super::{Decoded, FrameWeights, Hotwords, NO_TEXT, no_words};
+use super::{Decoded, FrameWeights, Hotwords, no_words, text_ids};
+use crate::accelerate::{self, Head, NetworkOptions};
 use crate::asr::batch::{self, Batch};
 use crate::asr::hotwords::Embedder;
 use crate::asr::timestamps::FIRING;
@@ -20,6 +21,8 @@ use crate::network::paraformer::{Checkpoint, Kind};
 pub(super) struct Cut {
     encoder: Session,
     decoder: Session,
+    /// The decoder's last product, where it could be taken out of its graph.
+    head: Option<Head>,
     seaco: Option<Seaco>,
     kind: Kind,
     predictor: PredictorConfig,
@@ -32,9 +35,9 @@ impl Cut {
         path: &Path,
         checkpoint: &Checkpoint,
         config: ModelConfig<RecognizerConfig>,
-        options: &SessionOptions,
+        options: &NetworkOptions,
     ) -> Result<Self, FunasrError> {
-        let session = |model: Vec<u8>| runtime.session_of(path, &model, options);
+        let session = |model: Vec<u8>| accelerate::session(runtime, path, Some(&model), options);
         let seaco = if checkpoint.kind.is_seaco {
             Some(Seaco {
                 decoder: session(checkpoint.seaco_graph(&config)?)?,
@@ -44,9 +47,12 @@ impl Cut {
         } else {
             None
         };
+        let graph = checkpoint.decoder_graph(&config)?;
+        let (decoder, head) = accelerate::session_and_head(runtime, path, Some(&graph), options, Some("logits"))?;
         Ok(Self {
             encoder: session(checkpoint.encoder_graph(&config)?)?,
-            decoder: session(checkpoint.decoder_graph(&config)?)?,
+            decoder,
+            head,
             seaco,
             kind: checkpoint.kind,
             predictor: config.predictor_conf,
@@ -121,27 +127,28 @@ impl Cut {
             inputs.push(("bias_embed", Input::F32 { shape: &words_shape, data: &words }));
             inputs.push(("clas_scale", Input::F32 { shape: &[1], data: &scale }));
         }
-        let wanted: &[&str] = if self.kind.is_seaco { &["logits", "hidden"] } else { &["logits"] };
+        let scores = if self.head.is_some() { Head::INPUT } else { "logits" };
+        let wanted: &[&str] = if self.kind.is_seaco { &[scores, "states"] } else { &[scores] };
         let outputs = self.decoder.run(&inputs, wanted)?;
-        let logits = outputs.f32("logits")?; // [batch, tokens, classes]
+        let logits = outputs.f32(scores)?; // [batch, tokens, classes], or what goes into the head
         let classes = logits.len() / (count * most);
         let biased = match (&self.seaco, hotwords) {
             (Some(seaco), Some(hotwords)) => {
-                let hidden = Input::F32 { shape: &shapes.0, data: outputs.f32("hidden")? };
+                let hidden = Input::F32 { shape: &shapes.0, data: outputs.f32("states")? };
                 Some(seaco.run(embeds, hidden, token_mask, count, hotwords)?)
             }
             _ => None,
         };
         for (i, (decoded, &length)) in decoded.iter_mut().zip(&lengths).enumerate() {
-            let row = |t: usize| (i * most + t) * classes..(i * most + t + 1) * classes;
-            decoded.ids = (0..length)
-                .map(|t| match (&biased, &self.seaco) {
-                    (Some(wanted), Some(seaco)) if wanted[i * most + t] != seaco.no_bias => wanted[i * most + t],
-                    _ => ctc::best(&logits[row(t)]),
-                })
-                .filter(|id| !NO_TEXT.contains(id))
-                .map(|id| id as u32)
-                .collect();
+            let rows = &logits[i * most * classes..(i * most + length) * classes];
+            let heard = match &self.head {
+                Some(head) => head.best(rows, None),
+                None => rows.chunks_exact(classes).map(ctc::best).collect(),
+            };
+            decoded.ids = text_ids(heard.into_iter().enumerate().map(|(t, heard)| match (&biased, &self.seaco) {
+                (Some(wanted), Some(seaco)) if wanted[i * most + t] != seaco.no_bias => wanted[i * most + t],
+                _ => heard,
+            }));
         }
         Ok(decoded)
     }

@@ -4,12 +4,13 @@ mod cut;
 mod official;
 mod seaco;
 
-use syrinx_plugin_common::onnx::{OnnxError, Runtime, SessionOptions};
+use syrinx_plugin_common::onnx::{OnnxError, Runtime};
 
 use super::batch::Batch;
 use super::hotwords::{BiasEmbeddings, Embedder, Spelling};
 use super::timestamps::{self, PEAK_SHIFT, Timing};
 use super::{Utterance, ctc};
+use crate::accelerate::{self, NetworkOptions};
 use crate::config::{ModelFiles, RecognizerConfig};
 use crate::error::FunasrError;
 use crate::frontend::Features;
@@ -81,7 +82,7 @@ impl Paraformer {
         runtime: &Runtime,
         files: &ModelFiles,
         quantized: bool,
-        options: &SessionOptions,
+        options: &NetworkOptions,
     ) -> Result<Self, FunasrError> {
         let config = files.config::<RecognizerConfig>()?;
         let tokens = Tokens::new(files.tokens()?);
@@ -97,7 +98,7 @@ impl Paraformer {
                     what: "embedder of hot words",
                     needed: "model_eb.onnx or model_eb_quant.onnx".to_owned(),
                 })?;
-                Some(Embedder::new(runtime.session(&path, options)?, true))
+                Some(Embedder::new(accelerate::session(runtime, &path, None, options)?, true))
             } else {
                 None
             };
@@ -110,7 +111,10 @@ impl Paraformer {
             })?;
             let checkpoint = Checkpoint::open(&path)?;
             let embedder = if checkpoint.kind.is_contextual || checkpoint.kind.is_seaco {
-                Some(Embedder::new(runtime.session_of(&path, &checkpoint.hotword_graph()?, options)?, false))
+                Some(Embedder::new(
+                    accelerate::session(runtime, &path, Some(&checkpoint.hotword_graph()?), options)?,
+                    false,
+                ))
             } else {
                 None
             };
@@ -222,8 +226,12 @@ impl Paraformer {
 /// Ids of the best classes of the first rows, without those that are no text.
 #[must_use]
 pub fn greedy(logits: &[f32], classes: usize, tokens: usize) -> Vec<u32> {
-    let rows = logits.chunks_exact(classes.max(1)).take(tokens);
-    rows.map(ctc::best).filter(|id| !NO_TEXT.contains(id)).map(|id| id as u32).collect()
+    text_ids(logits.chunks_exact(classes.max(1)).take(tokens).map(ctc::best))
+}
+
+/// Ids of classes, without those that are no text.
+fn text_ids(classes: impl IntoIterator<Item = usize>) -> Vec<u32> {
+    classes.into_iter().filter(|id| !NO_TEXT.contains(id)).map(|id| id as u32).collect()
 }
 
 /// "No hot word", for models that can't run without any.

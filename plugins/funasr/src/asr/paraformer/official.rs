@@ -2,18 +2,24 @@
 
 use std::path::{Path, PathBuf};
 
-use syrinx_plugin_common::onnx::{Input, Runtime, Session, SessionOptions};
+use syrinx_plugin_common::onnx::{Input, Runtime, Session};
 
-use super::{Decoded, FrameWeights, Hotwords, greedy, no_words};
+use super::{Decoded, FrameWeights, Hotwords, greedy, no_words, text_ids};
+use crate::accelerate::{self, Head, NetworkOptions};
 use crate::asr::batch::Batch;
 use crate::asr::hotwords::Embedder;
 use crate::error::FunasrError;
 use crate::network::paraformer::Kind;
 
+/// What the export calls the scores of tokens.
+const LOGITS: &str = "logits";
+
 /// The graph, and what its inputs and outputs are called.
 #[derive(Debug)]
 pub(super) struct Official {
     session: Session,
+    /// The last product, where it could be taken out of the graph; `logits` is then what goes into it.
+    head: Option<Head>,
     speech: String,
     lengths: String,
     /// Input for hot words, if the graph has one.
@@ -25,8 +31,8 @@ pub(super) struct Official {
 }
 
 impl Official {
-    pub(super) fn load(runtime: &Runtime, path: &Path, options: &SessionOptions) -> Result<Self, FunasrError> {
-        let session = runtime.session(path, options)?;
+    pub(super) fn load(runtime: &Runtime, path: &Path, options: &NetworkOptions) -> Result<Self, FunasrError> {
+        let (session, head) = accelerate::session_and_head(runtime, path, None, options, Some(LOGITS))?;
         let input = |i: usize| session.inputs().get(i).map(|port| port.name.clone());
         let output = |i: usize| session.outputs().get(i).map(|port| port.name.clone());
         let needs = |name: Option<String>| {
@@ -40,7 +46,7 @@ impl Official {
         }
         let (logits, token_num) = (needs(output(0))?, needs(output(1))?);
         let weights = output(2).zip(output(3)).map(|(alphas, peaks)| [alphas, peaks]);
-        Ok(Self { speech, lengths, words, logits, token_num, weights, session })
+        Ok(Self { speech, lengths, words, logits, token_num, weights, session, head })
     }
 
     pub(super) fn kind(&self) -> Kind {
@@ -75,7 +81,7 @@ impl Official {
         wanted.extend(self.weights.iter().flatten().map(String::as_str));
         let outputs = self.session.run(&inputs, &wanted)?;
         let token_num = outputs.integers(&self.token_num)?;
-        let logits = outputs.f32(&self.logits)?; // [batch, tokens, classes]
+        let logits = outputs.f32(&self.logits)?; // [batch, tokens, classes], or what goes into the head
         let logits_shape = outputs.shape(&self.logits)?;
         let [_, rows, classes] = logits_shape[..] else {
             return Err(FunasrError::layout(&PathBuf::from(&self.logits), "an output of three dimensions is expected"));
@@ -83,7 +89,11 @@ impl Official {
         let mut decoded = Vec::with_capacity(count);
         for (i, &length) in batch.lengths.iter().enumerate() {
             let tokens = usize::try_from(token_num.get(i).copied().unwrap_or(0)).unwrap_or(0).min(rows);
-            let ids = greedy(&logits[i * rows * classes..(i + 1) * rows * classes], classes, tokens);
+            let row = &logits[i * rows * classes..(i + 1) * rows * classes];
+            let ids = match &self.head {
+                Some(head) => text_ids(head.best(&row[..tokens * classes], None)),
+                None => greedy(row, classes, tokens),
+            };
             let weights = match &self.weights {
                 Some([alphas, peaks]) => {
                     let upsampling = outputs.f32(alphas)?.len() / (count * batch.frames).max(1);

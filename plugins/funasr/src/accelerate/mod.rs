@@ -1,0 +1,255 @@
+//! Parts of a graph that our own kernels compute faster than ONNX Runtime: found by their shape in the graph, so in any export and in the
+//! graphs that are made of checkpoints, and replaced by operators of our own before the runtime sees the graph. Their weights never get into
+//! the runtime. What is not found stays as it is.
+//!
+//! - [`linear`]: products with constant matrices, their biases and rectifiers; of bytes where the graph is quantised (the sums are the same
+//!   to the bit), or where the launch asks for it.
+//! - [`memory`]: the FSMN memory, which the runtime convolves one channel at a time between two transpositions.
+//! - [`attention`]: scaled dot-product attention, which the runtime computes with all scores in memory.
+//! - [`head`]: the last product, whose rows of tens of thousands of scores nobody needs in memory to find the largest.
+
+mod attention;
+mod head;
+mod linear;
+mod memory;
+mod operators;
+
+use std::fs::File;
+use std::path::Path;
+
+use memmap2::Mmap;
+use syrinx_plugin_common::kernels::Isa;
+use syrinx_plugin_common::onnx::model::{GraphModel, Values};
+use syrinx_plugin_common::onnx::rewrite::Changes;
+use syrinx_plugin_common::onnx::{Device, Element, Runtime, Session, SessionOptions};
+
+use crate::error::FunasrError;
+pub use head::Head;
+
+/// Domain of the operators.
+const DOMAIN: &str = "syrinx.funasr";
+
+/// What products of floats are computed in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Precision {
+    /// As the graph says.
+    #[default]
+    Kept,
+    /// Weights are quantised to bytes.
+    Int8,
+}
+
+/// How networks are run.
+#[derive(Clone, Debug, Default)]
+pub struct NetworkOptions {
+    /// Sessions of the runtime.
+    pub session: SessionOptions,
+    /// Numbers.
+    pub precision: Precision,
+}
+
+/// A graph's content: in memory, or in a file that is read in place.
+enum Content<'a> {
+    Memory(&'a [u8]),
+    File(Mmap),
+}
+
+impl Content<'_> {
+    fn bytes(&self) -> &[u8] {
+        match self {
+            Content::Memory(bytes) => bytes,
+            Content::File(map) => map,
+        }
+    }
+
+    /// Lets go of what has been read of the file; it comes back when it is read again.
+    fn forget(&self) {
+        #[cfg(unix)]
+        if let Content::File(map) = self {
+            // SAFETY: the map is of a file, read only: what is dropped is read again from there.
+            let dropped = unsafe { map.unchecked_advise(memmap2::UncheckedAdvice::DontNeed) };
+            // Advice that isn't taken costs memory, nothing else.
+            drop(dropped);
+        }
+    }
+}
+
+/// Bytes of weights after which what was read of the file is let go of.
+const FORGET_AFTER: usize = 32 << 20;
+
+/// Makes a session of the graph at `path`, or of `model`, which stands for it.
+///
+/// # Errors
+/// The runtime's, for what is no graph or can't be run.
+pub fn session(
+    runtime: &Runtime,
+    path: &Path,
+    model: Option<&[u8]>,
+    options: &NetworkOptions,
+) -> Result<Session, FunasrError> {
+    Ok(session_and_head(runtime, path, model, options, None)?.0)
+}
+
+/// The same, with the product that makes the output `scores` cut off, if it is one: the session then has what goes into it as the output
+/// [`Head::INPUT`].
+///
+/// # Errors
+/// As [`session`].
+pub fn session_and_head(
+    runtime: &Runtime,
+    path: &Path,
+    model: Option<&[u8]>,
+    options: &NetworkOptions,
+    scores: Option<&str>,
+) -> Result<(Session, Option<Head>), FunasrError> {
+    let content = match model {
+        Some(model) => Some(Content::Memory(model)),
+        // SAFETY: a model's file is not changed while it is loaded; whoever does so gets the same as from a broken file.
+        None => File::open(path).ok().and_then(|file| unsafe { Mmap::map(&file) }.ok()).map(Content::File),
+    };
+    if let Some(content) = &content
+        && options.session.device == Device::Cpu
+        && let Some(mut made) = accelerated(content, options, scores)
+    {
+        content.forget();
+        let session = runtime
+            .session_with_operators(path, &made.model, made.operators, &options.session)
+            .map_err(FunasrError::from);
+        // What the allocator keeps of weights that were laid out is of sizes that don't come again.
+        made.model = Vec::new();
+        return Ok((session?, made.head));
+    }
+    let session = match model {
+        Some(model) => runtime.session_of(path, model, &options.session)?,
+        None => runtime.session(path, &options.session)?,
+    };
+    Ok((session, None))
+}
+
+struct Accelerated {
+    model: Vec<u8>,
+    operators: syrinx_plugin_common::onnx::operator::OperatorDomain,
+    head: Option<Head>,
+}
+
+/// Replaces what it can; `None` when there is nothing to gain: no kernel for this processor, nothing that is known in the graph, or no graph
+/// at all.
+fn accelerated(content: &Content<'_>, options: &NetworkOptions, scores: Option<&str>) -> Option<Accelerated> {
+    let isa = Isa::detect()?;
+    let mut graph = GraphModel::parse(content.bytes()).ok()?;
+    let weights = Weights { content, isa, precision: options.precision, read: std::cell::Cell::new(0) };
+    let head = scores.and_then(|scores| {
+        let links = graph.links();
+        let (product, hidden) = linear::behind(&graph, &links, &weights, scores)?;
+        let head = Head::new(product, options.session.threads);
+        let identity = syrinx_plugin_common::onnx::model::Node::new(
+            "",
+            "Identity",
+            Head::INPUT,
+            vec![hidden],
+            vec![Head::INPUT.to_owned()],
+        );
+        graph.nodes.push(identity);
+        graph.replace_output(scores, (Head::INPUT, Element::F32));
+        graph.prune();
+        Some(head)
+    });
+    let links = graph.links();
+    let mut changes = Changes::default();
+    let memories = memory::replace(&graph, &links, isa, &mut changes);
+    let attentions = attention::replace(&graph, &links, isa, &mut changes);
+    let linears = linear::replace(&graph, &links, &weights, &mut changes);
+    if changes.is_empty() && head.is_none() {
+        return None;
+    }
+    let operators = operators::domain(linears, memories, attentions).ok()?;
+    changes.apply(&mut graph);
+    graph.prune();
+    graph.is_complete().then(|| Accelerated { model: graph.encode(DOMAIN), operators, head })
+}
+
+/// Where weights come from, and what becomes of them.
+struct Weights<'a> {
+    content: &'a Content<'a>,
+    isa: Isa,
+    precision: Precision,
+    /// Bytes that have been read since something was let go of.
+    read: std::cell::Cell<usize>,
+}
+
+impl Weights<'_> {
+    /// Notes that `count` bytes have been read.
+    fn has_read(&self, count: usize) {
+        self.read.set(self.read.get() + count);
+        if self.read.get() > FORGET_AFTER {
+            self.read.set(0);
+            self.content.forget();
+        }
+    }
+}
+
+/// The values of a constant of floats.
+fn floats(graph: &GraphModel<'_>, name: &str) -> Option<(Vec<usize>, Vec<f32>)> {
+    match graph.constant(name)? {
+        (shape, Values::F32(values)) => Some((shape, values)),
+        _ => None,
+    }
+}
+
+/// The only value of a constant.
+fn scalar(graph: &GraphModel<'_>, name: &str) -> Option<f32> {
+    floats(graph, name).and_then(|(_, values)| if let [value] = values[..] { Some(value) } else { None })
+}
+
+/// Whole numbers of a constant.
+fn integers(graph: &GraphModel<'_>, name: &str) -> Option<Vec<i64>> {
+    match graph.constant(name)?.1 {
+        Values::I64(values) => Some(values),
+        _ => None,
+    }
+}
+
+/// The axes of a transposition.
+fn axes(node: &syrinx_plugin_common::onnx::model::Node) -> Option<&[i64]> {
+    (node.operator == "Transpose").then(|| node.integers.get("perm").map(Vec::as_slice)).flatten()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Parts that are found in a graph of the kit: products, memories, attentions.
+    fn found(file: &str) -> [usize; 3] {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/kits/funasr/models").join(file);
+        let bytes = std::fs::read(path).unwrap();
+        let (content, isa) = (Content::Memory(&bytes), Isa::detect().unwrap());
+        let graph = GraphModel::parse(&bytes).unwrap();
+        let weights = Weights { content: &content, isa, precision: Precision::Kept, read: std::cell::Cell::new(0) };
+        let (links, mut changes) = (graph.links(), Changes::default());
+        [
+            linear::replace(&graph, &links, &weights, &mut changes).len(),
+            memory::replace(&graph, &links, isa, &mut changes).len(),
+            attention::replace(&graph, &links, isa, &mut changes).len(),
+        ]
+    }
+
+    #[test]
+    fn official_exports_are_known() {
+        if Isa::detect().is_none() {
+            return;
+        }
+        // Three encoder layers with four products; three decoder layers with five and a feed-forward part with two; the last one.
+        assert_eq!(found("paraformer-tiny/model.onnx"), [30, 6, 6]);
+        assert_eq!(found("sensevoice-tiny/model.onnx"), [21, 5, 5]);
+        assert_eq!(found("sensevoice-tiny/model_quant.onnx"), [21, 5, 5]);
+        assert_eq!(found("punc-tiny/model.onnx"), [8, 2, 2]);
+        assert_eq!(found("punc-tiny/model_quant.onnx"), [8, 2, 2]);
+    }
+
+    #[test]
+    fn what_is_no_graph_is_left_to_the_runtime() {
+        let options = NetworkOptions::default();
+        assert!(accelerated(&Content::Memory(b"no graph"), &options, None).is_none());
+        assert!(accelerated(&Content::Memory(b""), &options, Some("scores")).is_none());
+    }
+}

@@ -1,0 +1,195 @@
+//! `y = x Wᵀ + b` in single precision.
+
+use super::lanes::{self, Kernel, LANES, Lanes, Line};
+use super::sweep::{Finish, Place, Tasks, Tiles, sweep};
+use super::{Isa, Parallel};
+
+/// A matrix `[outputs, inputs]`, laid out for the inner loop: sixteen outputs to a panel, and in it column after column.
+#[derive(Clone, Debug)]
+pub struct FloatMatrix {
+    isa: Isa,
+    outputs: usize,
+    inputs: usize,
+    /// `[panels, inputs]`; outputs behind the last are zeros.
+    lines: Vec<Line<f32>>,
+}
+
+impl FloatMatrix {
+    /// Lays out `columns`, `[inputs, outputs]` as ONNX has weights.
+    #[must_use]
+    pub fn of_columns(isa: Isa, columns: &[f32], outputs: usize) -> Self {
+        let inputs = columns.len() / outputs.max(1);
+        let mut matrix = Self::zeros(isa, outputs, inputs);
+        for (panel, lines) in matrix.lines.chunks_exact_mut(inputs.max(1)).enumerate() {
+            let first = panel * LANES;
+            let count = LANES.min(outputs - first);
+            for (line, row) in lines.iter_mut().zip(columns.chunks_exact(outputs)) {
+                line.0[..count].copy_from_slice(&row[first..first + count]);
+            }
+        }
+        matrix
+    }
+
+    /// Zeros.
+    fn zeros(isa: Isa, outputs: usize, inputs: usize) -> Self {
+        Self { isa, outputs, inputs, lines: vec![Line([0.0; LANES]); outputs.div_ceil(LANES) * inputs] }
+    }
+
+    /// Lays out rows of `inputs` values that are `stride` apart: `outputs` of them.
+    pub(super) fn of_rows(isa: Isa, rows: &[f32], stride: usize, outputs: usize, inputs: usize) -> Self {
+        let mut matrix = Self::zeros(isa, outputs, inputs);
+        for (panel, lines) in matrix.lines.chunks_exact_mut(inputs.max(1)).enumerate() {
+            for lane in 0..LANES.min(outputs - panel * LANES) {
+                let row = &rows[(panel * LANES + lane) * stride..][..inputs];
+                lines.iter_mut().zip(row).for_each(|(line, value)| line.0[lane] = *value);
+            }
+        }
+        matrix
+    }
+
+    /// Lays out columns of `outputs` values that are `stride` apart: `inputs` of them.
+    pub(super) fn of_strided_columns(isa: Isa, columns: &[f32], stride: usize, outputs: usize, inputs: usize) -> Self {
+        let mut matrix = Self::zeros(isa, outputs, inputs);
+        for (panel, lines) in matrix.lines.chunks_exact_mut(inputs.max(1)).enumerate() {
+            let first = panel * LANES;
+            let count = LANES.min(outputs - first);
+            for (input, line) in lines.iter_mut().enumerate() {
+                line.0[..count].copy_from_slice(&columns[input * stride + first..][..count]);
+            }
+        }
+        matrix
+    }
+
+    /// Values of a row of the product.
+    #[must_use]
+    pub fn outputs(&self) -> usize {
+        self.outputs
+    }
+
+    /// Values of a row of what is multiplied.
+    #[must_use]
+    pub fn inputs(&self) -> usize {
+        self.inputs
+    }
+
+    /// `y`, `[rows, outputs]`, of `x`, `[rows, inputs]`.
+    ///
+    /// # Errors
+    /// Says which extents don't fit.
+    pub fn product(&self, x: &[f32], y: &mut [f32], finish: Finish<'_>, parallel: &Parallel<'_>) -> Result<(), String> {
+        let rows = y.len() / self.outputs.max(1);
+        if x.len() != rows * self.inputs || y.len() != rows * self.outputs {
+            return Err(format!("{} values don't fit to {} inputs", x.len(), self.inputs));
+        }
+        if finish.bias.is_some_and(|bias| bias.len() != self.outputs) {
+            return Err(format!("the bias doesn't fit to {} outputs", self.outputs));
+        }
+        let place = Place { start: y.as_mut_ptr(), stride: self.outputs, outputs: self.outputs, finish };
+        let tiles = FloatTiles { x, stride: self.inputs, matrix: self, place };
+        let tasks = Tasks::new(rows, self.inputs * size_of::<f32>(), self.outputs.div_ceil(LANES));
+        parallel(tasks.count(), &|task| {
+            let (rows, panels) = tasks.part(task);
+            lanes::run(self.isa, Sweep { tiles, rows, panels });
+        });
+        Ok(())
+    }
+
+    /// The same on the caller's thread, for rows that are `x_stride` apart and outputs that are `y_stride` apart.
+    pub(super) fn product_here(&self, x: &[f32], x_stride: usize, rows: usize, y: &mut [f32], y_stride: usize) {
+        assert!(rows == 0 || x.len() >= (rows - 1) * x_stride + self.inputs, "rows of the input");
+        assert!(rows == 0 || y.len() >= (rows - 1) * y_stride + self.outputs, "rows of the output");
+        let place = Place { start: y.as_mut_ptr(), stride: y_stride, outputs: self.outputs, finish: Finish::default() };
+        let tiles = FloatTiles { x, stride: x_stride, matrix: self, place };
+        lanes::run(self.isa, Sweep { tiles, rows: 0..rows, panels: 0..self.outputs.div_ceil(LANES) });
+    }
+}
+
+#[derive(Clone, Copy)]
+struct FloatTiles<'a> {
+    x: &'a [f32],
+    stride: usize,
+    matrix: &'a FloatMatrix,
+    place: Place<'a>,
+}
+
+impl Tiles for FloatTiles<'_> {
+    #[inline(always)]
+    unsafe fn tile<L: Lanes, const R: usize, const P: usize>(self, l: L, row: usize, panel: usize) {
+        let inputs = self.matrix.inputs;
+        let mut sums = [[l.splat(0.0); P]; R];
+        // SAFETY: `R` rows of `inputs` numbers and `P` panels of as many lines exist, as the caller promises.
+        unsafe {
+            let x = self.x.as_ptr().add(row * self.stride);
+            let w = self.matrix.lines.as_ptr().add(panel * inputs);
+            for k in 0..inputs {
+                let mut weights = [l.splat(0.0); P];
+                for (p, weights) in weights.iter_mut().enumerate() {
+                    *weights = l.load(&(*w.add(p * inputs + k)).0);
+                }
+                for (r, sums) in sums.iter_mut().enumerate() {
+                    let x = l.splat(*x.add(r * self.stride + k));
+                    for (sum, weights) in sums.iter_mut().zip(weights) {
+                        *sum = l.mul_add(weights, x, *sum);
+                    }
+                }
+            }
+            for (r, sums) in sums.iter().enumerate() {
+                for (p, sum) in sums.iter().enumerate() {
+                    self.place.put(l, *sum, row + r, panel + p);
+                }
+            }
+        }
+    }
+}
+
+/// Some tiles, on some instruction set.
+pub(super) struct Sweep<T> {
+    pub(super) tiles: T,
+    pub(super) rows: std::ops::Range<usize>,
+    pub(super) panels: std::ops::Range<usize>,
+}
+
+impl<T: Tiles> Kernel for Sweep<T> {
+    #[inline(always)]
+    fn run<L: Lanes>(self, l: L) {
+        // SAFETY: whoever makes a sweep has checked that rows and panels exist, and gives each output to one sweep.
+        unsafe { sweep(l, self.tiles, self.rows, self.panels) };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernels::one_after_the_other;
+
+    #[test]
+    fn products_are_those_of_the_definition() {
+        for isa in Isa::available() {
+            for (rows, inputs, outputs) in [(1, 5, 3), (12, 16, 32), (25, 33, 50), (100, 7, 16), (40, 2048, 17)] {
+                let value = |i: usize| ((i * 37 % 101) as f32 - 50.0) / 40.0;
+                let x: Vec<f32> = (0..rows * inputs).map(value).collect();
+                let w: Vec<f32> = (0..inputs * outputs).map(|i| value(i * 3 + 1)).collect();
+                let bias: Vec<f32> = (0..outputs).map(|o| value(o * 7)).collect();
+                let matrix = FloatMatrix::of_columns(isa, &w, outputs);
+                for relu in [false, true] {
+                    let mut y = vec![f32::NAN; rows * outputs];
+                    let finish = Finish { bias: Some(&bias), relu };
+                    matrix.product(&x, &mut y, finish, &one_after_the_other).unwrap();
+                    for (at, got) in y.iter().enumerate() {
+                        let (r, o) = (at / outputs, at % outputs);
+                        let terms = (0..inputs).map(|k| f64::from(x[r * inputs + k]) * f64::from(w[k * outputs + o]));
+                        let want = terms.sum::<f64>() + f64::from(bias[o]);
+                        let want = if relu { want.max(0.0) } else { want };
+                        let error = (f64::from(*got) - want).abs();
+                        assert!(error < 1e-5 * (1.0 + want.abs()), "{isa:?} {rows} {inputs} {outputs}: {got} {want}");
+                    }
+                }
+                assert!(
+                    matrix
+                        .product(&x[1..], &mut vec![0.0; rows * outputs], Finish::default(), &one_after_the_other)
+                        .is_err()
+                );
+            }
+        }
+    }
+}
