@@ -6,7 +6,7 @@ use super::{
     members, screen, table, text,
 };
 use clap::Args;
-use serde_json::{Value, json};
+use serde_json::Value;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Lists the models that run.

@@ -120,6 +120,10 @@ pub(crate) enum Refusal {
     QueueFull,
     /// More than the launch allows.
     RequestLimit,
+    /// It would wait longer than it has.
+    Overloaded,
+    /// It has waited for as long as it had.
+    Expired,
     /// The model is being terminated.
     Closed,
 }
@@ -129,6 +133,8 @@ pub(crate) fn refused(uid: &str, why: Refusal) {
     let reason = match why {
         Refusal::QueueFull => "queue_full",
         Refusal::RequestLimit => "request_limit",
+        Refusal::Overloaded => "overloaded",
+        Refusal::Expired => "expired",
         Refusal::Closed => "closed",
     };
     counter!(REFUSED, "model" => labels::model(uid), "reason" => reason).increment(1);

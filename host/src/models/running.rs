@@ -247,12 +247,15 @@ impl Running {
     }
 
     fn count_refusal(&self, error: &JobError) {
-        match error {
-            JobError::QueueFull { .. } => metrics::refused(&self.uid, Refusal::QueueFull),
-            JobError::LimitReached { .. } => metrics::refused(&self.uid, Refusal::RequestLimit),
-            JobError::Closed { .. } => metrics::refused(&self.uid, Refusal::Closed),
-            JobError::Deadline(_) | JobError::Plugin(_) => {}
-        }
+        let why = match error {
+            JobError::QueueFull { .. } => Refusal::QueueFull,
+            JobError::LimitReached { .. } => Refusal::RequestLimit,
+            JobError::Overloaded { .. } => Refusal::Overloaded,
+            JobError::Expired { .. } => Refusal::Expired,
+            JobError::Closed { .. } => Refusal::Closed,
+            JobError::Deadline(_) | JobError::Plugin(_) => return,
+        };
+        metrics::refused(&self.uid, why);
     }
 
     /// One that has been given up is the least busy of all, and the last choice.
