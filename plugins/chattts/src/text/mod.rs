@@ -15,7 +15,7 @@ mod tokenizer;
 pub use error::TextError;
 pub use homophones::Homophones;
 pub use language::{Language, detect};
-pub use normalizer::{NormalizeOptions, Normalized, Normalizer};
+pub use normalizer::{NormalizeOptions, Normalized, Normalizer, Rules};
 pub use split::split;
 pub use tags::{Tagged, cut_tags};
 pub use tokenizer::{Encoded, Tokenizer};

@@ -3,7 +3,7 @@
 //! Source: ChatTTS `norm.py: Normalizer.__call__`, step for step; [`super::reading`] comes before it.
 
 use super::language::is_word_character;
-use super::{Homophones, Language, Tagged, characters, cut_tags, detect, reading, split};
+use super::{Homophones, Language, characters, cut_tags, detect, reading, split};
 
 /// A site's own rules for one language: from a stretch between tags to what is read.
 pub type Rules = Box<dyn Fn(&str) -> String + Send + Sync>;
@@ -32,7 +32,7 @@ impl Default for NormalizeOptions {
 pub struct Normalized {
     /// The text.
     pub text: String,
-    /// What had to be left out, each character once, in order. White space isn't listed.
+    /// What had to be left out, each character once. White space isn't listed.
     pub dropped: Vec<char>,
 }
 
@@ -92,8 +92,9 @@ impl Normalizer {
                 Language::English => &self.english,
             };
             if let Some(rules) = rules {
-                let mut tagged = dropped.cut(&text);
+                let mut tagged = cut_tags(&text);
                 tagged.stretches.iter_mut().for_each(|stretch| *stretch = rules(stretch));
+                dropped.add(&tagged.lost);
                 text = tagged.join();
             }
             if language == Language::Chinese {
@@ -108,12 +109,13 @@ impl Normalizer {
             text = self.homophones.replace(&text);
         }
         if has_unknown {
-            let mut tagged = dropped.cut(&text);
+            let mut tagged = cut_tags(&text);
             for stretch in &mut tagged.stretches {
                 let (known, unknown) = stretch.chars().partition::<String, _>(|c| characters::is_known(*c));
                 dropped.add(&unknown);
                 *stretch = known;
             }
+            dropped.add(&tagged.lost);
             text = tagged.join();
         }
         Normalized { text, dropped: dropped.0 }
@@ -131,12 +133,6 @@ impl Dropped {
                 self.0.push(character);
             }
         }
-    }
-
-    fn cut(&mut self, text: &str) -> Tagged {
-        let tagged = cut_tags(text);
-        self.add(&tagged.lost);
-        tagged
     }
 }
 

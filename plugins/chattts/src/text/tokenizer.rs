@@ -72,6 +72,11 @@ impl Tokenizer {
         added.iter().filter(|(_, token)| token.special).map(|(id, token)| (token.content.clone(), *id)).collect()
     }
 
+    /// How many tokens there are; the text embedding has as many rows.
+    pub fn vocabulary_size(&self) -> usize {
+        self.0.get_vocab_size(true)
+    }
+
     /// Ids of one text.
     fn ids(&self, text: &str) -> Result<Vec<u32>, TextError> {
         let encoding = self.0.encode_fast(text, false);
@@ -217,6 +222,7 @@ mod tests {
         assert!(matches!(tokenizer.special("[speed_10]"), Err(TextError::NoToken { .. })));
         assert!(tokenizer.special("hello").is_err());
         assert_eq!(tokenizer.specials().len(), 4);
+        assert_eq!(tokenizer.vocabulary_size(), 12);
         assert!(matches!(Tokenizer::load(Path::new("nowhere")), Err(TextError::Read { .. })));
     }
 }

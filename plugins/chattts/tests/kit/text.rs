@@ -89,8 +89,15 @@ fn tokenizer(case: &Case) -> Result<Tokenizer, String> {
 }
 
 fn specials(case: &Case) -> Result<Got, String> {
-    let ids: BTreeMap<String, u32> = tokenizer(case)?.specials().into_iter().collect();
-    Ok(Got::new().value("ids", ids))
+    let tokenizer = tokenizer(case)?;
+    let ids: BTreeMap<String, u32> = tokenizer.specials().into_iter().collect();
+    let id = |name: &str| tokenizer.special(name).map_err(|e| e.to_string());
+    Ok(Got::new()
+        .value("ids", ids)
+        .value("len", tokenizer.vocabulary_size())
+        .value("spk_emb_ids", id("[spk_emb]")?)
+        .value("break_0_ids", id("[break_0]")?)
+        .value("eos_token", id("[Ebreak]")?))
 }
 
 fn encode(case: &Case) -> Result<Got, String> {

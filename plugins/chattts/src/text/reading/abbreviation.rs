@@ -10,7 +10,7 @@ pub(super) const RULES: &[(&str, Read)] = &[
     (r"(?i)\bo'clock\b", |_| Some("o clock".to_owned())),
 ];
 
-/// Titles: a name follows, so the dot never ends a sentence.
+/// Titles and others that a name follows: the dot never ends a sentence.
 const TITLES: &[(&str, &str)] = &[
     ("Mr", "Mister"),
     ("Mrs", "Missus"),
@@ -27,6 +27,7 @@ const TITLES: &[(&str, &str)] = &[
     ("Sgt", "Sergeant"),
     ("Rev", "Reverend"),
     ("Hon", "Honorable"),
+    ("vs", "versus"),
 ];
 
 /// Others; their dot also ends the sentence if nothing follows.
@@ -40,7 +41,6 @@ const WORDS: &[(&str, &str)] = &[
     ("Ave", "Avenue"),
     ("Blvd", "Boulevard"),
     ("Rd", "Road"),
-    ("vs", "versus"),
     ("etc", "et cetera"),
     ("approx", "approximately"),
     ("dept", "department"),

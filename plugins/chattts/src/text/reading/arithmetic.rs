@@ -4,7 +4,7 @@ use super::rule::{Found, Read};
 use super::words::{by, cardinal};
 
 pub(super) const RULES: &[(&str, Read)] =
-    &[(r"\s?([+×÷=≈≠<>≤≥±*·−/-])\s?", sign), (r"[²³]|\^[0-9]", power), (r"([0-9])\s?[xX]\s?([0-9])", size)];
+    &[(r"\s?([+×÷=≈≠<>≤≥±*·−/-])\s?", sign), (r"[²³]|\^[0-9]", power), (r"([0-9]+)\s?[xX]\s?([0-9]+)", size)];
 
 /// How far around a sign an equals sign makes it part of a sum, in characters.
 const HORIZON: usize = 20;
@@ -37,7 +37,7 @@ fn sign(found: &Found<'_>) -> Option<String> {
 }
 
 fn power(found: &Found<'_>) -> Option<String> {
-    let follows = found.previous().is_some_and(|c| c.is_ascii_alphanumeric() || c == ')');
+    let follows = found.previous().is_some_and(|c| c.is_alphanumeric() || c == ')');
     let words = match found.group(0) {
         "²" | "^2" => by(found.language, "的平方", " squared"),
         "³" | "^3" => by(found.language, "的立方", " cubed"),

@@ -43,7 +43,8 @@ fn telephone(found: &Found<'_>) -> Option<String> {
 }
 
 fn code(found: &Found<'_>) -> Option<String> {
-    found.ends_alone().then(|| format!("{}{}", found.group(1), spelled(found.group(2), found.language)))
+    let ends = found.ends_alone() && found.next() != Some('-');
+    ends.then(|| format!("{}{}", found.group(1), spelled(found.group(2), found.language)))
 }
 
 fn serial(found: &Found<'_>) -> Option<String> {
