@@ -41,11 +41,10 @@ pub fn cut_tags(text: &str) -> Tagged {
 }
 
 impl Tagged {
-    /// The text again.
+    /// The text again. Where stray brackets made more tags than stretches, the last tags are lost.
     pub(super) fn join(&self) -> String {
-        let count = self.stretches.len().max(self.tags.len());
-        let piece = |pieces: &[String], i: usize| pieces.get(i).cloned().unwrap_or_default();
-        (0..count).map(|i| piece(&self.stretches, i) + &piece(&self.tags, i)).collect()
+        let tags = self.tags.iter().map(String::as_str).chain(std::iter::repeat(""));
+        self.stretches.iter().zip(tags).flat_map(|(stretch, tag)| [stretch, tag]).collect()
     }
 }
 
@@ -60,6 +59,7 @@ mod tests {
             ("a[b", &["a"], &[], "[b", "a"),
             ("a]b", &["a]b"], &[""], "", "a]b"),
             ("[laugh]哈[uv_break]", &["", "哈"], &["[laugh]", "[uv_break]"], "", "[laugh]哈[uv_break]"),
+            ("a]b[c]", &["a]b"], &["", "[c]"], "", "a]b"),
             ("[[a]]!", &["", "", "]!"], &["[a]", ""], "[", "[a]]!"),
         ] {
             let tagged = cut_tags(text);
