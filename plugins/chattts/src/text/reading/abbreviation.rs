@@ -7,6 +7,7 @@ pub(super) const RULES: &[(&str, Read)] = &[
     (r"\b([A-Za-z]{1,6})\.", abbreviation),
     (r"(?i)\b(w/o|w/|vs|and/or)(?:\b|\s)", short),
     (r"(?i)\b([a-z]+)('ll|'re|'ve|'m|n't|'d)\b", contraction),
+    (r"\b([CF])#", |found| Some(format!("{} sharp", found.group(1)))),
     (r"(?i)\bo'clock\b", |_| Some("o clock".to_owned())),
 ];
 
@@ -48,6 +49,9 @@ const WORDS: &[(&str, &str)] = &[
     ("est", "established"),
     ("fig", "figure"),
     ("Fig", "Figure"),
+    ("tel", "telephone"),
+    ("Tel", "Telephone"),
+    ("pp", "pages"),
     ("vol", "volume"),
     ("Vol", "Volume"),
 ];
@@ -73,10 +77,13 @@ fn initials(found: &Found<'_>) -> Option<String> {
 
 fn abbreviation(found: &Found<'_>) -> Option<String> {
     if let Some(title) = lookup(TITLES, found.group(1)) {
-        // A street ends with it, a saint begins with it.
-        let is_street = found.group(1) == "St" && !found.after().starts_with(" ");
-        return (found.after().starts_with(' ') || is_street)
-            .then(|| if is_street { "Street.".to_owned() } else { title.to_owned() });
+        // A saint begins with it, a street ends with it.
+        return match found.next() {
+            Some(' ') => Some(title.to_owned()),
+            Some(',') if found.group(1) == "St" => Some("Street".to_owned()),
+            _ if found.group(1) == "St" => Some("Street.".to_owned()),
+            _ => None,
+        };
     }
     let words = lookup(WORDS, found.group(1))?;
     Some(if found.ends_sentence() { format!("{words}.") } else { words.to_owned() })

@@ -104,7 +104,11 @@ fn amount(amount: &str, scale_name: &str, symbol: &str, language: Language) -> O
 
 fn prefixed(found: &Found<'_>) -> Option<String> {
     let touches = found.previous().is_some_and(|c| c.is_ascii_alphabetic());
-    (!touches && found.ends_alone()).then(|| amount(found.group(2), found.group(3), found.group(1), found.language))?
+    let words = amount(found.group(2), found.group(3), found.group(1), found.language)?;
+    // Some write both the sign and the name.
+    let name = currency(found.group(1))?.chinese;
+    let words = if found.after().starts_with(name) { words.replace(name, "") } else { words };
+    (!touches && found.ends_alone()).then_some(words)
 }
 
 fn prefixed_range(found: &Found<'_>) -> Option<String> {

@@ -11,6 +11,8 @@ macro_rules! number {
 }
 
 pub(super) const RULES: &[(&str, Read)] = &[
+    (r"([0-9]+)\s?h\s?([0-9]{1,2})\s?m(?:in)?\b", duration),
+    (concat!(number!(), r"([kw])"), scaled),
     (concat!(number!(), r"\s?[%％]?\s?[-–—~至到]\s?", number!(), r"\s?([%‰])"), percent_range),
     (concat!(number!(), r"\s?([%‰])"), percent),
     (
@@ -172,4 +174,25 @@ fn measured_range(found: &Found<'_>) -> Option<String> {
     let is_range = agrees && found.begins_alone() && ends_unit(found);
     let to = by(found.language, "到", " to ");
     is_range.then(|| format!("{}{to}{}", count(first, found.language), quantity(last, name, found.language)))
+}
+
+/// 2h30min
+fn duration(found: &Found<'_>) -> Option<String> {
+    let part = |digits: &str, sign| {
+        let digits = digits.trim_start_matches('0');
+        Some(quantity(digits, unit_name(sign, is_one(digits), found.language)?, found.language))
+    };
+    let (hours, minutes) = (part(found.group(1), "h")?, part(found.group(2), "min")?);
+    let is_duration = found.begins_alone() && [1, 2].iter().all(|group| found.group(*group).bytes().any(|b| b != b'0'));
+    is_duration.then(|| format!("{hours}{}{minutes}", by(found.language, "", " ")))
+}
+
+/// 5k, and in Chinese 10w.
+fn scaled(found: &Found<'_>) -> Option<String> {
+    let scale = match (found.group(2), found.language) {
+        ("k", language) => by(language, "千", " thousand"),
+        (_, Language::Chinese) => "万",
+        _ => return None,
+    };
+    found.is_alone().then(|| format!("{}{scale}", count(found.group(1), found.language)))
 }
