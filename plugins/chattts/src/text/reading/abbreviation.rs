@@ -49,6 +49,7 @@ const WORDS: &[(&str, &str)] = &[
     ("est", "established"),
     ("fig", "figure"),
     ("Fig", "Figure"),
+    ("Bldg", "Building"),
     ("tel", "telephone"),
     ("Tel", "Telephone"),
     ("pp", "pages"),
@@ -79,6 +80,9 @@ fn abbreviation(found: &Found<'_>) -> Option<String> {
     if let Some(title) = lookup(TITLES, found.group(1)) {
         // A saint begins with it, a street ends with it.
         return match found.next() {
+            Some(' ') if found.group(1) == "St" && follows_name(found) => {
+                Some(if found.ends_sentence() { "Street." } else { "Street" }.to_owned())
+            }
             Some(' ') => Some(title.to_owned()),
             Some(',') if found.group(1) == "St" => Some("Street".to_owned()),
             _ if found.group(1) == "St" => Some("Street.".to_owned()),
@@ -87,6 +91,13 @@ fn abbreviation(found: &Found<'_>) -> Option<String> {
     }
     let words = lookup(WORDS, found.group(1))?;
     Some(if found.ends_sentence() { format!("{words}.") } else { words.to_owned() })
+}
+
+/// Whether the word before is a name, not one that may begin a sentence.
+fn follows_name(found: &Found<'_>) -> bool {
+    let word = found.before().trim_end().rsplit(|c: char| !c.is_ascii_alphabetic()).next().unwrap_or_default();
+    let first_words = ["The", "From", "Near", "With", "And", "But", "For", "Visit", "Our"];
+    word.len() > 2 && word.starts_with(|c: char| c.is_ascii_uppercase()) && !first_words.contains(&word)
 }
 
 fn short(found: &Found<'_>) -> Option<String> {

@@ -5,7 +5,8 @@ use super::super::characters::is_chinese;
 use super::words::by;
 
 /// A slash after one of these means "per".
-const PRICED: [char; 7] = ['元', '块', '角', '斤', '克', '吨', '次'];
+const PRICED: [char; 9] = ['元', '块', '角', '斤', '克', '吨', '次', '万', '千'];
+const ENGLISH_PRICED: [&str; 6] = ["dollars", "dollar", "cents", "euros", "pounds", "yuan"];
 
 /// What a character becomes.
 enum Mark {
@@ -145,6 +146,11 @@ pub(super) fn clear(text: &str, default: Language, continues: bool) -> String {
             Mark::Nothing => {}
             // Five yuan a piece.
             Mark::Word(..) if character == '/' && writer.out.ends_with(PRICED) => writer.out.push('每'),
+            Mark::Word(..) if character == '/' && ENGLISH_PRICED.iter().any(|word| writer.out.ends_with(word)) => {
+                writer.out.push_str(" per ");
+            }
+            // A share's name.
+            Mark::Word(..) if character == '$' && precedes_letter => {}
             Mark::Word(chinese, english) => match writer.language {
                 Language::Chinese => writer.out.push_str(chinese),
                 Language::English => {

@@ -15,10 +15,11 @@ pub(super) const RULES: &[(&str, Read)] = &[
     (r"(?:\bN[oO]\.\s?|№\s?|#)([0-9]+)", numbered),
     (r"24/7", always),
     (r"[0-9]+(?:\.[0-9]+){2,}", version),
-    (r"[0-9]+(?:\s?[:：]\s?[0-9]+)+", ratio),
+    (r"[0-9]+(?:\.[0-9]+)?(?:\s?[:：]\s?[0-9]+(?:\.[0-9]+)?)+", ratio),
     (concat!(number!(), r"\s?[-–—~]\s?", number!()), range),
     (r"(?:([0-9]+) )?([0-9]+)/([0-9]+)", fraction),
     (concat!(r"([-+])", number!()), signed),
+    (concat!(number!(), r"\+"), more),
     (r"\.([0-9]+)", decimals),
     (number!(), plain),
 ];
@@ -56,7 +57,7 @@ fn version(found: &Found<'_>) -> Option<String> {
 
 /// 3:2, 1:2:3
 fn ratio(found: &Found<'_>) -> Option<String> {
-    let parts = found.group(0).split([':', '：']).map(|digits| cardinal(digits.trim(), found.language));
+    let parts = found.group(0).split([':', '：']).map(|digits| number(digits.trim(), found.language));
     found.is_alone().then(|| parts.collect::<Vec<_>>().join(by(found.language, "比", " to ")))
 }
 
@@ -149,6 +150,13 @@ fn is_announced(found: &Found<'_>) -> bool {
 
 fn plain(found: &Found<'_>) -> Option<String> {
     Some(read(found, found.group(0), true))
+}
+
+/// 100+ users
+fn more(found: &Found<'_>) -> Option<String> {
+    let ends = !found.next().is_some_and(|c| c.is_ascii_alphanumeric() || c == '+');
+    let words = || number(found.group(1), found.language) + by(found.language, "多", " plus");
+    (found.begins_alone() && ends).then(words)
 }
 
 /// .5

@@ -34,7 +34,9 @@ fn words(found: &Found<'_>, first: usize) -> Option<String> {
     Some(match found.language {
         Language::Chinese => {
             let padded = |digits: &str| if digits.starts_with('0') { "零" } else { "" }.to_owned() + &number(digits);
-            let mut words = format!("{}{}点", half.map_or("", chinese_half), count(&hour, found.language));
+            let takes = ["用时", "耗时", "历时", "时长"].iter().any(|word| found.before().ends_with(word));
+            let unit = if takes && second.is_some() { "小时" } else { "点" };
+            let mut words = format!("{}{}{unit}", half.map_or("", chinese_half), count(&hour, found.language));
             let second = second.filter(|second| *second != "00");
             if minute != "00" || second.is_some() {
                 words += &if minute == "00" { "零分".to_owned() } else { padded(minute) + "分" };

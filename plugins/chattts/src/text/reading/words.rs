@@ -27,11 +27,12 @@ pub(super) fn spelled(digits: &str, language: Language) -> String {
     }
 }
 
-/// A number: digits, perhaps in groups of three, perhaps with decimals, perhaps with a minus sign.
+/// A number: digits, perhaps in groups of three, perhaps with decimals, perhaps with a sign.
 pub(super) fn number(text: &str, language: Language) -> String {
-    let (sign, text) = match text.strip_prefix('-') {
-        Some(rest) => (by(language, "负", "minus "), rest),
-        None => ("", text),
+    let (sign, text) = match (text.strip_prefix('-'), text.strip_prefix('+')) {
+        (Some(rest), _) => (by(language, "负", "minus "), rest),
+        (_, Some(rest)) => (by(language, "正", "plus "), rest),
+        _ => ("", text),
     };
     let Some((whole, decimals)) = text.split_once('.') else { return format!("{sign}{}", cardinal(text, language)) };
     let (whole, decimals) = (cardinal(whole, language), spelled(decimals, language));
