@@ -2,13 +2,8 @@
 
 use super::super::Language;
 use super::rule::{Found, Read};
-use super::words::{by, cardinal, is_one, number};
+use super::words::{by, cardinal, digits, is_one, number};
 
-macro_rules! number {
-    () => {
-        r"((?:[0-9]{1,3}(?:,[0-9]{3})+|[0-9]+)(?:\.[0-9]+)?)"
-    };
-}
 macro_rules! symbol {
     () => {
         r"(US\$|HK\$|NT\$|A\$|C\$|S\$|\$|￥|¥|€|£|₩|₹|₽|฿|USD|RMB|CNY|EUR|GBP|JPY|HKD|KRW|TWD)"
@@ -21,9 +16,9 @@ macro_rules! scale {
 }
 
 pub(super) const RULES: &[(&str, Read)] = &[
-    (concat!(symbol!(), r"\s?", number!(), r"\s?[-–—~至到]\s?", symbol!(), "?", number!(), scale!()), prefixed_range),
-    (concat!(symbol!(), r"\s?", number!(), scale!()), prefixed),
-    (concat!(number!(), scale!(), r"\s?", symbol!()), suffixed),
+    (concat!(symbol!(), r"\s?", digits!(), r"\s?[-–—~至到]\s?", symbol!(), "?", digits!(), scale!()), prefixed_range),
+    (concat!(symbol!(), r"\s?", digits!(), scale!()), prefixed),
+    (concat!(digits!(), scale!(), r"\s?", symbol!()), suffixed),
 ];
 
 /// What a currency is called.

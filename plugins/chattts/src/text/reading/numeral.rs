@@ -2,13 +2,7 @@
 
 use super::super::Language;
 use super::rule::{Found, Read};
-use super::words::{by, cardinal, count, is_year, number, ordinal, spelled, year};
-
-macro_rules! number {
-    () => {
-        r"((?:[0-9]{1,3}(?:,[0-9]{3})+|[0-9]+)(?:\.[0-9]+)?)"
-    };
-}
+use super::words::{by, cardinal, count, digits, is_year, number, ordinal, spelled, year};
 
 pub(super) const RULES: &[(&str, Read)] = &[
     (r"([0-9]{1,3}(?:,[0-9]{3})+|[0-9]+)(?:st|nd|rd|th)\b", english_ordinal),
@@ -16,12 +10,12 @@ pub(super) const RULES: &[(&str, Read)] = &[
     (r"24/7", always),
     (r"[0-9]+(?:\.[0-9]+){2,}", version),
     (r"[0-9]+(?:\.[0-9]+)?(?:\s?[:：]\s?[0-9]+(?:\.[0-9]+)?)+", ratio),
-    (concat!(number!(), r"\s?[-–—~]\s?", number!()), range),
+    (concat!(digits!(), r"\s?[-–—~]\s?", digits!()), range),
     (r"(?:([0-9]+) )?([0-9]+)/([0-9]+)", fraction),
-    (concat!(r"([-+])", number!()), signed),
-    (concat!(number!(), r"\+"), more),
+    (concat!(r"([-+])", digits!()), signed),
+    (concat!(digits!(), r"\+"), more),
     (r"\.([0-9]+)", decimals),
-    (number!(), plain),
+    (digits!(), plain),
 ];
 
 /// Before one of these, two is 两: measure words, units of time and money, the larger powers of ten.

@@ -4,6 +4,14 @@ use syrinx_plugin_common::numbers::{chinese, english};
 
 use super::super::Language;
 
+/// The pattern of a number as a group: digits, perhaps in groups of three, perhaps with decimals.
+macro_rules! digits {
+    () => {
+        r"((?:[0-9]{1,3}(?:,[0-9]{3})+|[0-9]+)(?:\.[0-9]+)?)"
+    };
+}
+pub(super) use digits;
+
 /// More digits than this are a code, not a number.
 const LONGEST_NUMBER: usize = 12;
 
