@@ -7,6 +7,7 @@
 //! | `dsp` | [`dsp`] | short-time Fourier transform, mel filter banks, Kaldi features, resampling |
 //! | – | [`kernels`] | inner loops of our own: which vector units there are, and sharing work |
 //! | `kits` | [`kits`] | replaying recorded reference results in a plugin's tests |
+//! | `numbers` | [`numbers`] | numbers in words, English and Chinese |
 //! | `onnx` | [`onnx`] | ONNX Runtime, its library named at run time; graphs changed before they are loaded; `onnx-cuda` adds NVIDIA cards |
 
 #[cfg(feature = "checkpoint")]
@@ -18,6 +19,8 @@ pub mod dsp;
 pub mod kernels;
 #[cfg(feature = "kits")]
 pub mod kits;
+#[cfg(feature = "numbers")]
+pub mod numbers;
 #[cfg(feature = "onnx")]
 pub mod onnx;
 #[cfg(any(feature = "checkpoint", feature = "onnx"))]
