@@ -1,0 +1,5 @@
+//! Continuous batching.
+
+mod batch;
+
+pub use batch::{Batch, Outcome, Prompt};
