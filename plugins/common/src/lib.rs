@@ -5,6 +5,7 @@
 //! | `checkpoint` | [`checkpoint`] | tensors out of safetensors, torch, CTranslate2, ggml, GGUF and ONNX files, under their own names |
 //! | `dsp` | [`dsp`] | short-time Fourier transform, mel filter banks, Kaldi features, resampling |
 //! | `kits` | [`kits`] | replaying recorded reference results in a plugin's tests |
+//! | `numbers` | [`numbers`] | numbers in words, English and Chinese |
 //! | `onnx` | [`onnx`] | ONNX Runtime, its library named at run time; graphs changed before they are loaded; `onnx-cuda` adds NVIDIA cards |
 
 #[cfg(feature = "checkpoint")]
@@ -13,6 +14,8 @@ pub mod checkpoint;
 pub mod dsp;
 #[cfg(feature = "kits")]
 pub mod kits;
+#[cfg(feature = "numbers")]
+pub mod numbers;
 #[cfg(feature = "onnx")]
 pub mod onnx;
 #[cfg(any(feature = "checkpoint", feature = "onnx"))]

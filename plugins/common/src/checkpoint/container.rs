@@ -30,7 +30,13 @@ pub(super) struct Entry {
 #[derive(Debug)]
 pub(super) struct MappedFile {
     path: PathBuf,
-    map: Mmap,
+    content: Content,
+}
+
+#[derive(Debug)]
+enum Content {
+    Mapped(Mmap),
+    Owned(Vec<u8>),
 }
 
 impl MappedFile {
@@ -40,11 +46,14 @@ impl MappedFile {
         // SAFETY: the map is only read. Model files are never written in place (the store renames finished downloads), so the bytes
         // under the map don't change; a user who truncates a model file while it is in use kills the process, as with any mapped file.
         let map = unsafe { Mmap::map(&file) }.map_err(io)?;
-        Ok(Arc::new(Self { path: path.to_path_buf(), map }))
+        Ok(Arc::new(Self { path: path.to_path_buf(), content: Content::Mapped(map) }))
     }
 
     pub(super) fn bytes(&self) -> &[u8] {
-        &self.map
+        match &self.content {
+            Content::Mapped(map) => map,
+            Content::Owned(bytes) => bytes,
+        }
     }
 
     pub(super) fn malformed(&self, format: &'static str, reason: impl ToString) -> CheckpointError {
@@ -73,14 +82,27 @@ impl Tensors {
         Self::safetensors(&safetensors::shards(index)?)
     }
 
-    /// Opens a torch zip pickle. Dictionaries in it become prefixes (`model_state_dict.encoder.conv1.weight`); numbers in them become
-    /// [`Tensors::scalar`]s. Nothing in the pickle is executed.
+    /// Opens what `torch.save` wrote, as a zip archive or, before torch 1.6, as pickles in a row. Dictionaries in it become prefixes
+    /// (`model_state_dict.encoder.conv1.weight`), a tensor that was saved alone has the name `""`; numbers become [`Tensors::scalar`]s.
+    /// Nothing in the pickle is executed.
     ///
     /// # Errors
-    /// The file can't be read, is not a torch zip archive, or holds something other than tensors in dictionaries.
+    /// The file can't be read, is neither of those, or its tensors don't fit the data in it.
     pub fn torch(path: &Path) -> Result<Self, CheckpointError> {
         let mut tensors = Self::default();
         torch::read(&MappedFile::open(path)?, &mut tensors)?;
+        Ok(tensors)
+    }
+
+    /// As [`Tensors::torch`], of a file that is in memory; `name` stands for its path in messages. The bytes may come from anyone: time and
+    /// memory are bounded by their number.
+    ///
+    /// # Errors
+    /// As [`Tensors::torch`].
+    pub fn torch_bytes(name: &str, bytes: Vec<u8>) -> Result<Self, CheckpointError> {
+        let mut tensors = Self::default();
+        let file = MappedFile { path: PathBuf::from(name), content: Content::Owned(bytes) };
+        torch::read(&Arc::new(file), &mut tensors)?;
         Ok(tensors)
     }
 

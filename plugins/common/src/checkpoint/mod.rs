@@ -1,6 +1,6 @@
 //! Checkpoint files as one thing: tensors under the names they have in the file, read in place.
 //!
-//! [`Tensors`] opens safetensors files, torch zip pickles (`.pt`, `.pth`, `pytorch_model.bin`), shards of both, CTranslate2's
+//! [`Tensors`] opens safetensors files, torch pickles (`.pt`, `.pth`, `pytorch_model.bin`), shards of both, CTranslate2's
 //! `model.bin`, whisper.cpp's ggml files, GGUF files and the weights of ONNX graphs. Files are memory-mapped; data is converted when a tensor is asked for, so a loader's peak is one tensor, not one file.
 //!
 //! ```no_run

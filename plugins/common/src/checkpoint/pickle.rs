@@ -8,13 +8,18 @@ use std::rc::Rc;
 
 use super::DType;
 
+/// Tuples in tuples; what describes tensors has three levels.
+const MAX_NESTING: u8 = 16;
+
 /// A value of the pickle. Containers are shared in Python, so they are kept in the [`Pickle`] and referred to.
 #[derive(Clone, Debug)]
 pub(super) enum Object {
     Int(i64),
     Float(f64),
     Text(Rc<str>),
-    Tuple(Rc<[Object]>),
+    /// The items, and how many levels of tuples this is.
+    Tuple(Rc<[Object]>, u8),
+    List(usize),
     Dict(usize),
     Global(Rc<str>),
     Storage(Rc<Storage>),
@@ -24,8 +29,9 @@ pub(super) enum Object {
 
 #[derive(Debug)]
 pub(super) struct Storage {
-    key: Rc<str>,
-    dtype: Option<DType>,
+    pub(super) key: Rc<str>,
+    /// `None`: of a kind that has no place here.
+    pub(super) dtype: Option<DType>,
 }
 
 /// A tensor as a view of a storage; offset and strides in elements.
@@ -42,7 +48,10 @@ pub(super) struct TensorSpec {
 #[derive(Debug)]
 pub(super) struct Pickle {
     dicts: Vec<Vec<(Object, Object)>>,
+    lists: Vec<Vec<Object>>,
+    storages: Vec<Rc<Storage>>,
     root: Object,
+    length: usize,
 }
 
 impl Pickle {
@@ -53,22 +62,38 @@ impl Pickle {
     pub(super) fn dict(&self, id: usize) -> &[(Object, Object)] {
         self.dicts.get(id).map_or(&[], Vec::as_slice)
     }
+
+    pub(super) fn list(&self, id: usize) -> &[Object] {
+        self.lists.get(id).map_or(&[], Vec::as_slice)
+    }
+
+    /// Every storage that is mentioned, as often as it is mentioned.
+    pub(super) fn storages(&self) -> &[Rc<Storage>] {
+        &self.storages
+    }
+
+    /// Bytes that the pickle takes up.
+    pub(super) fn length(&self) -> usize {
+        self.length
+    }
 }
 
+/// Reads the pickle at the start of `bytes`; what follows it doesn't matter.
 pub(super) fn parse(bytes: &[u8]) -> Result<Pickle, String> {
-    let mut machine =
-        Machine { bytes, at: 0, stack: Vec::new(), marks: Vec::new(), memo: HashMap::new(), dicts: Vec::new() };
+    let mut machine = Machine { bytes, ..Machine::default() };
     loop {
         let position = machine.at;
         let opcode = machine.byte()?;
         if opcode == b'.' {
             let root = machine.pop()?;
-            return Ok(Pickle { dicts: machine.dicts, root });
+            let Machine { dicts, lists, storages, at: length, .. } = machine;
+            return Ok(Pickle { dicts, lists, storages, root, length });
         }
         machine.step(opcode).map_err(|e| format!("{e} (opcode {opcode:#04x} at byte {position})"))?;
     }
 }
 
+#[derive(Default)]
 struct Machine<'a> {
     bytes: &'a [u8],
     at: usize,
@@ -77,6 +102,8 @@ struct Machine<'a> {
     marks: Vec<usize>,
     memo: HashMap<u32, Object>,
     dicts: Vec<Vec<(Object, Object)>>,
+    lists: Vec<Vec<Object>>,
+    storages: Vec<Rc<Storage>>,
 }
 
 impl Machine<'_> {
@@ -134,20 +161,30 @@ impl Machine<'_> {
                 let id = self.new_dict();
                 self.stack.push(id);
             }
-            b']' | 0x8f => self.stack.push(Object::Other), // lists and sets hold no tensors of a state dict
-            b')' => self.stack.push(Object::Tuple(Rc::from([]))),
+            b']' => {
+                self.lists.push(Vec::new());
+                self.stack.push(Object::List(self.lists.len() - 1));
+            }
+            0x8f => self.stack.push(Object::Other), // sets hold no tensors of a state dict
+            b')' => self.tuple(Vec::new())?,
             b't' => {
                 let items = self.pop_mark()?;
-                self.stack.push(Object::Tuple(items.into()));
+                self.tuple(items)?;
             }
             0x85..=0x87 => {
                 let count = usize::from(opcode - 0x84);
                 let from = self.stack.len().checked_sub(count).ok_or("the stack is too short")?;
                 let items = self.stack.split_off(from);
-                self.stack.push(Object::Tuple(items.into()));
+                self.tuple(items)?;
             }
-            b'a' => drop(self.pop()?),
-            b'e' | 0x90 => drop(self.pop_mark()?),
+            b'a' => {
+                let item = self.pop()?;
+                self.append([item]);
+            }
+            b'e' | 0x90 => {
+                let items = self.pop_mark()?;
+                self.append(items);
+            }
             b's' => {
                 let (value, key) = (self.pop()?, self.pop()?);
                 self.set_items(vec![key, value])?;
@@ -187,7 +224,9 @@ impl Machine<'_> {
             }
             b'Q' => {
                 let id = self.pop()?;
-                self.stack.push(storage(&id)?);
+                let storage = Rc::new(storage(&id)?);
+                self.storages.push(Rc::clone(&storage));
+                self.stack.push(Object::Storage(storage));
             }
             b'R' | 0x81 => {
                 let (arguments, callable) = (self.pop()?, self.pop()?);
@@ -201,13 +240,20 @@ impl Machine<'_> {
     }
 
     fn construct(&mut self, callable: &Object, arguments: &Object) -> Result<Object, String> {
-        let (Object::Global(name), Object::Tuple(arguments)) = (callable, arguments) else { return Ok(Object::Other) };
+        let (Object::Global(name), Object::Tuple(arguments, _)) = (callable, arguments) else {
+            return Ok(Object::Other);
+        };
         match &**name {
             "collections.OrderedDict" => Ok(self.new_dict()),
             "torch._utils._rebuild_parameter" => Ok(arguments.first().cloned().unwrap_or(Object::Other)),
             "torch._utils._rebuild_tensor_v2" | "torch._utils._rebuild_tensor" => {
-                let [Object::Storage(storage), Object::Int(offset), Object::Tuple(shape), Object::Tuple(strides), ..] =
-                    &arguments[..]
+                let [
+                    Object::Storage(storage),
+                    Object::Int(offset),
+                    Object::Tuple(shape, _),
+                    Object::Tuple(strides, _),
+                    ..,
+                ] = &arguments[..]
                 else {
                     return Err("a tensor is described in an unknown way".to_owned());
                 };
@@ -239,6 +285,25 @@ impl Machine<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Tuples in tuples are dropped level by level, on the stack: their depth is limited.
+    fn tuple(&mut self, items: Vec<Object>) -> Result<(), String> {
+        let level = |item: &Object| if let Object::Tuple(_, level) = item { *level } else { 0 };
+        let deepest = items.iter().map(level).max().unwrap_or(0);
+        if deepest >= MAX_NESTING {
+            return Err("tuples are nested too deeply".to_owned());
+        }
+        self.stack.push(Object::Tuple(items.into(), deepest + 1));
+        Ok(())
+    }
+
+    fn append(&mut self, items: impl IntoIterator<Item = Object>) {
+        if let Some(Object::List(id)) = self.stack.last()
+            && let Some(list) = self.lists.get_mut(*id)
+        {
+            list.extend(items);
+        }
     }
 
     fn new_dict(&mut self) -> Object {
@@ -308,14 +373,17 @@ impl<'a> Machine<'a> {
     }
 }
 
-/// `('storage', torch.FloatStorage, key, device, elements)`.
-fn storage(id: &Object) -> Result<Object, String> {
-    let Object::Tuple(parts) = id else { return Err("a persistent id is no tuple".to_owned()) };
+/// `('storage', torch.FloatStorage, key, device, elements)`; before torch 1.6 a sixth part says what it is a part of.
+fn storage(id: &Object) -> Result<Storage, String> {
+    let Object::Tuple(parts, _) = id else { return Err("a persistent id is no tuple".to_owned()) };
     let [Object::Text(kind), Object::Global(class), Object::Text(key), ..] = &parts[..] else {
         return Err("a storage is described in an unknown way".to_owned());
     };
     if &**kind != "storage" {
         return Err(format!("unknown persistent id {kind:?}"));
+    }
+    if matches!(parts.get(5), Some(Object::Tuple(..))) {
+        return Err("a storage is a part of another one".to_owned());
     }
     let dtype = match class.strip_prefix("torch.").unwrap_or(class) {
         "DoubleStorage" => Some(DType::F64),
@@ -330,7 +398,7 @@ fn storage(id: &Object) -> Result<Object, String> {
         "BoolStorage" => Some(DType::Bool),
         _ => None,
     };
-    Ok(Object::Storage(Rc::new(Storage { key: Rc::clone(key), dtype })))
+    Ok(Storage { key: Rc::clone(key), dtype })
 }
 
 fn sizes(items: &[Object]) -> Result<Vec<usize>, String> {

@@ -137,8 +137,62 @@ fn torch_pickles() {
     torch_file(&path, [2, 1], &storage[..12]);
     assert!(Tensors::torch(&path).is_err(), "a storage that is too short");
     fs::write(&path, b"\x80\x02}q\x00.").unwrap();
-    assert!(Tensors::torch(&path).is_err(), "the format of before torch 1.6");
+    assert!(Tensors::torch(&path).is_err(), "a pickle that torch didn't write");
     fs::remove_dir_all(dir).unwrap();
+}
+
+/// A lone tensor of float16 [2], as torch wrote it before 1.6.
+fn legacy_torch(elements: u64) -> Vec<u8> {
+    let text = |text: &str| [b"X".as_slice(), &(text.len() as u32).to_le_bytes(), text.as_bytes()].concat();
+    [
+        b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19.\x80\x02M\xe9\x03.\x80\x02}q\x00.".to_vec(),
+        b"\x80\x02ctorch._utils\n_rebuild_tensor_v2\n((".to_vec(),
+        text("storage"),
+        b"ctorch\nHalfStorage\n".to_vec(),
+        text("94"),
+        text("cpu"),
+        b"K\x02NtQK\x00K\x02\x85K\x01\x85\x89ccollections\nOrderedDict\n)RtR.".to_vec(),
+        b"\x80\x02]q\x01".to_vec(),
+        text("94"),
+        b"a.".to_vec(),
+        elements.to_le_bytes().to_vec(),
+        vec![0x00, 0x3c, 0x00, 0xc0],
+    ]
+    .concat()
+}
+
+#[test]
+fn legacy_torch_files() {
+    let whole = legacy_torch(2);
+    let tensors = Tensors::torch_bytes("voice", whole.clone()).unwrap();
+    assert_eq!(tensors.get("").unwrap().to_f32().unwrap(), [1.0, -2.0]);
+    for length in 0..whole.len() {
+        let error = Tensors::torch_bytes("voice", whole[..length].to_vec()).unwrap_err();
+        assert!(error.to_string().starts_with("voice is not a readable torch checkpoint"), "{error}");
+    }
+    for elements in [0, 1, 3, u64::MAX, u64::MAX / 2 + 1] {
+        assert!(Tensors::torch_bytes("voice", legacy_torch(elements)).is_err(), "{elements} elements");
+    }
+}
+
+/// `pickle` as the description of a torch archive without storages.
+fn archive_of(pickle: &[u8]) -> Vec<u8> {
+    let mut zip = ZipWriter::new(std::io::Cursor::new(Vec::new()));
+    zip.start_file("x/data.pkl", SimpleFileOptions::default().compression_method(CompressionMethod::Stored)).unwrap();
+    zip.write_all(pickle).unwrap();
+    zip.finish().unwrap().into_inner()
+}
+
+#[test]
+fn hostile_torch_files() {
+    let read = |pickle: &[u8]| Tensors::torch_bytes("voice", archive_of(pickle));
+    let deep = [b")".to_vec(), vec![0x85; 1 << 20], b".".to_vec()].concat();
+    assert!(read(&deep).unwrap_err().to_string().contains("nested"), "dropping it must not exhaust the stack");
+    let itself = b"}q\x00X\x01\x00\x00\x00ah\x00sX\x01\x00\x00\x00bh\x00sX\x01\x00\x00\x00ch\x00s.";
+    assert!(read(itself).unwrap_err().to_string().contains("hold each other"));
+    let name = [b"}X\x00\x08\x00\x00".to_vec(), vec![b'a'; 0x800], b"K\x01s.".to_vec()].concat();
+    assert!(read(&name).unwrap_err().to_string().contains("too long"));
+    assert!(read(b"}.").is_ok());
 }
 
 #[test]

@@ -9,9 +9,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use serde_json::{Map, Value, json};
 use syrinx_plugin_common::kits::{Case, Got};
+use syrinx_plugin_common::numbers::english;
 use syrinx_plugin_kokoro::g2p::english::fallback::{Fallback, WithEspeak};
 use syrinx_plugin_kokoro::g2p::english::markup::{self, Annotation};
-use syrinx_plugin_kokoro::g2p::english::{EnglishG2p, TaggedToken, Variant, number_words};
+use syrinx_plugin_kokoro::g2p::english::{EnglishG2p, TaggedToken, Variant};
 use syrinx_plugin_kokoro::g2p::espeak::{self, EspeakLibrary, Phonemizer};
 use syrinx_plugin_kokoro::g2p::japanese::Japanese;
 use syrinx_plugin_kokoro::g2p::mandarin::{Mandarin, MandarinV1_1, normalize};
@@ -229,10 +230,10 @@ pub(crate) fn en_tagger(case: &Case) -> Result<Got, String> {
 
 pub(crate) fn num2words(case: &Case) -> Result<Got, String> {
     let whole = |name: &str| case.param::<Vec<u64>>(name);
-    let cardinal: Vec<_> = whole("cardinal")?.iter().map(|n| number_words::cardinal(&n.to_string())).collect();
-    let ordinal: Vec<_> = whole("ordinal")?.iter().map(|n| number_words::ordinal(&n.to_string())).collect();
-    let year: Vec<_> = case.param::<Vec<u32>>("year")?.into_iter().map(number_words::year).collect();
-    let float: Vec<_> = case.param::<Vec<f64>>("float")?.into_iter().map(number_words::decimal).collect();
+    let cardinal: Vec<_> = whole("cardinal")?.iter().map(|n| english::cardinal(&n.to_string())).collect();
+    let ordinal: Vec<_> = whole("ordinal")?.iter().map(|n| english::ordinal(&n.to_string())).collect();
+    let year: Vec<_> = case.param::<Vec<u32>>("year")?.into_iter().map(english::year).collect();
+    let float: Vec<_> = case.param::<Vec<f64>>("float")?.into_iter().map(english::decimal).collect();
     Ok(Got::new().value("cardinal", cardinal).value("ordinal", ordinal).value("year", year).value("float", float))
 }
 

@@ -12,7 +12,6 @@ mod lexicon;
 pub mod markup;
 mod murmur;
 mod number;
-pub mod number_words;
 mod package;
 mod pattern;
 mod pieces;

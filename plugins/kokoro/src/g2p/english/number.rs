@@ -1,8 +1,9 @@
 //! Pronunciation of numbers in running text: years, ordinals, decimals, amounts of money, digits inside words (`misaki/en.py: get_number`).
 
+use syrinx_plugin_common::numbers::english::{cardinal, decimal, ordinal, year};
+
 use super::{
     lexicon::{Lexicon, Query},
-    number_words::{cardinal, decimal, ordinal, year},
     unicode::is_ascii_number,
 };
 

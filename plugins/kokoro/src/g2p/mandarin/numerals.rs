@@ -5,12 +5,7 @@
 use std::sync::LazyLock;
 
 use regex::{Captures, Regex};
-
-const DIGITS: [char; 10] = ['零', '一', '二', '三', '四', '五', '六', '七', '八', '九'];
-
-/// Names of the places of a number, from the ones up; longer numbers stay as they are.
-const PLACES: [&str; 16] =
-    ["", "十", "百", "千", "万", "十", "百", "千", "亿", "十", "百", "千", "万", "十", "百", "千"];
+use syrinx_plugin_common::numbers::chinese::{cardinal, spelled};
 
 /// Most digits that are read after a point.
 const MAX_DECIMALS: usize = 16;
@@ -92,7 +87,7 @@ fn ranges(pattern: &Regex, text: &str) -> String {
 fn date(patterns: &Patterns, found: &Captures<'_>) -> String {
     let mut out = String::new();
     if let Some(year) = found.get(1) {
-        out.push_str(&digit_by_digit(year.as_str()).unwrap_or_else(|| year.as_str().to_owned()));
+        out.push_str(&spelled(year.as_str()).unwrap_or_else(|| year.as_str().to_owned()));
         out.push('年');
     }
     for (group, unit) in [(2, '月'), (3, '日')] {
@@ -107,19 +102,6 @@ fn date(patterns: &Patterns, found: &Captures<'_>) -> String {
     out
 }
 
-fn digit_by_digit(digits: &str) -> Option<String> {
-    digits.chars().map(|digit| Some(DIGITS[digit_value(digit)?])).collect()
-}
-
-/// The value of an ASCII digit or a full-width one.
-fn digit_value(digit: char) -> Option<usize> {
-    let digit = match digit {
-        '０'..='９' => u32::from(digit) - u32::from('０'),
-        digit => digit.to_digit(10)?,
-    };
-    usize::try_from(digit).ok()
-}
-
 /// A number with sign and decimals in words; `None` when it is too long.
 fn number(text: &str) -> Option<String> {
     let (sign, unsigned) = match text.strip_prefix('-') {
@@ -130,52 +112,13 @@ fn number(text: &str) -> Option<String> {
         Some((whole, decimals)) => (whole, Some(decimals)),
         None => (unsigned, None),
     };
-    let mut words = format!("{sign}{}", integer(whole)?);
+    let mut words = format!("{sign}{}", cardinal(whole)?);
     if let Some(decimals) = decimals {
         let read: String = decimals.chars().take(MAX_DECIMALS).collect();
         words.push('点');
-        words.push_str(&digit_by_digit(&read)?);
+        words.push_str(&spelled(&read)?);
     }
     Some(words)
-}
-
-fn integer(text: &str) -> Option<String> {
-    let digits: Vec<usize> = text.chars().map(digit_value).collect::<Option<_>>()?;
-    let digits = &digits[digits.iter().position(|digit| *digit != 0).unwrap_or(digits.len().saturating_sub(1))..];
-    if digits.len() > PLACES.len() {
-        return None;
-    }
-    let mut words = String::new();
-    for (at, &digit) in digits.iter().enumerate() {
-        let place = digits.len() - at - 1;
-        // A zero is said once, and it carries the name of a group of four.
-        if digit != 0 || place.is_multiple_of(4) {
-            words.push(DIGITS[digit]);
-            words.push_str(PLACES[place]);
-        }
-        if digit == 0 && at > 0 && !words.ends_with('零') {
-            words.push('零');
-        }
-    }
-    for (from, to) in [("零零", "零"), ("零万", "万"), ("零亿", "亿"), ("亿万", "亿")] {
-        words = words.replace(from, to);
-    }
-    let words = without_zero_before_thousands(words.trim_matches('零'));
-    let words = words.strip_prefix('一').filter(|rest| rest.starts_with('十')).unwrap_or(&words);
-    Some(if words.is_empty() { DIGITS[0].to_string() } else { words.to_owned() })
-}
-
-/// After 万 and 亿 a full thousand needs no 零 before it.
-fn without_zero_before_thousands(words: &str) -> String {
-    let characters: Vec<char> = words.chars().collect();
-    let is_superfluous = |at: usize| {
-        characters[at] == '零'
-            && at > 0
-            && matches!(characters[at - 1], '万' | '亿')
-            && characters.get(at + 1).is_some_and(|digit| DIGITS[1..].contains(digit))
-            && characters.get(at + 2) == Some(&'千')
-    };
-    (0..characters.len()).filter(|&at| !is_superfluous(at)).map(|at| characters[at]).collect()
 }
 
 #[cfg(test)]

@@ -103,8 +103,8 @@ fn below_hundred(value: usize) -> String {
     }
 }
 
-/// Digit by digit.
-fn spelled(digits: &str) -> String {
+/// Digit by digit: "zero zero seven".
+pub fn spelled(digits: &str) -> String {
     let words: Vec<&str> = digits.bytes().map(|b| SMALL[usize::from(b.wrapping_sub(b'0')) % 10]).collect();
     words.join(" ")
 }
@@ -184,6 +184,7 @@ mod tests {
 
     #[test]
     fn ordinals_years_decimals() {
+        assert_eq!(spelled("007"), "zero zero seven");
         assert_eq!(ordinal("20"), "twentieth");
         assert_eq!(ordinal("1012"), "one thousand and twelfth");
         assert_eq!(ordinal("0"), "zeroth");
@@ -196,5 +197,16 @@ mod tests {
         assert_eq!(decimal(1234.56), "one thousand, two hundred and thirty-four point five six");
         assert_eq!(decimal(-0.5), "minus zero point five");
         assert_eq!(decimal(f64::INFINITY), "");
+    }
+
+    #[test]
+    fn numbers_of_any_length_have_words() {
+        for length in 1..200 {
+            for digit in ["0", "1", "9"] {
+                let digits = digit.repeat(length);
+                assert!(cardinal(&digits).bytes().all(|b| b.is_ascii_lowercase() || b" -,".contains(&b)), "{digits}");
+                assert!(!ordinal(&digits).is_empty());
+            }
+        }
     }
 }
