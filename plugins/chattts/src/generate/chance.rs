@@ -90,7 +90,8 @@ impl Chance for Recorded {
         let worth = |candidate: &Candidate| {
             candidate.probability / self.numbers.get(start + candidate.token as usize).copied().unwrap_or(1.0)
         };
-        let best = candidates.iter().max_by(|a, b| worth(a).total_cmp(&worth(b)));
+        // Of several that are worth the same, the first in the vocabulary.
+        let best = candidates.iter().max_by(|a, b| worth(a).total_cmp(&worth(b)).then(b.token.cmp(&a.token)));
         best.map_or(0, |candidate| candidate.token)
     }
 }

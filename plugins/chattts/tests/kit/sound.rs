@@ -59,7 +59,7 @@ fn encode(case: &Case) -> Result<Got, String> {
     let synthesizer = synthesizer(case)?;
     let codes = told(told(locked(&synthesizer).dvae())?.encode(&case.tensor("in.wav")?.to_f32()))?;
     let got = Got::new().integers("out.codes", &codes)?;
-    Ok(got.value("tokens", codes.size()[1]).value("smp", crate::generate::prompt_string(case, &codes)?))
+    Ok(got.value("tokens", codes.size()[1]).value("smp", crate::generate::prompt_string(&codes, case.expect.get("smp"))?))
 }
 
 fn decode_codes(case: &Case) -> Result<Got, String> {

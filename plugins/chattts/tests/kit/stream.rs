@@ -59,19 +59,16 @@ pub(crate) fn decoded_lengths(tokens: usize, ended_by_eos: bool, stream_batch: u
     lengths
 }
 
-/// From where to where each result is sliced; the last one to its end.
+/// From where to where the results are sliced, and behind them the rest of the last one.
 pub(crate) fn slices(samples: &[usize], slicing: Slicing) -> Vec<(usize, usize)> {
     let mut start = 0;
     let mut slices = Vec::new();
-    for (index, &length) in samples.iter().enumerate() {
-        if index + 1 == samples.len() {
-            slices.push((start.min(length), length));
-        } else if index >= slicing.pass_first_n_batches {
-            let end = (start + slicing.stream_speed).min(length);
-            slices.push((start.min(end), end));
-            start = end.max(start);
-        }
+    for &length in samples.iter().skip(slicing.pass_first_n_batches) {
+        let end = (start + slicing.stream_speed).min(length).max(start);
+        slices.push((start, end));
+        start = end;
     }
+    slices.push((start, samples.last().map_or(start, |&length| length.max(start))));
     slices
 }
 
@@ -116,9 +113,9 @@ pub(crate) fn reference_chunks(
     let lengths = decoded_lengths(tokens, ended_by_eos, slicing.stream_batch);
     let samples: Vec<usize> = lengths.iter().map(|&steps| samples_of(steps)).collect();
     let slices = slices(&samples, slicing);
-    let skipped = lengths.len() - slices.len();
+    let results = lengths.iter().skip(slicing.pass_first_n_batches).chain(lengths.last());
     let mut chunks = Vec::new();
-    for (index, (&steps, &(start, end))) in lengths[skipped..].iter().zip(&slices).enumerate() {
+    for (index, (&steps, &(start, end))) in results.zip(&slices).enumerate() {
         let wave = |row: &Vec<f32>| {
             let steps = Steps::Hidden(&row[..steps * width]);
             told(synthesizer.push(&mut Utterance::default(), steps, true)).map(|wave| wave[start..end].to_vec())
