@@ -105,8 +105,8 @@ fn misspelt_references_are_shown_in_their_place() {
     assert_eq!(excerpt, "  |\n9 | assets = [\"misaky\"]\n  |           ^^^^^^^^");
     let text = with("multilingual = true", "multilingual = true\nlanguage_set = \"wisper\"");
     assert_eq!(problem(&text).2, "unknown language set `wisper`; did you mean `whisper`?");
-    let text = with("multilingual = true", "multilingual = true\nruntimes = [\"libtorch\"]");
-    assert_eq!(problem(&text).2, "unknown runtime `libtorch`; known are onnxruntime");
+    let text = with("multilingual = true", "multilingual = true\nruntimes = [\"tensorflow\"]");
+    assert_eq!(problem(&text).2, "unknown runtime `tensorflow`; known are libtorch, onnxruntime");
 }
 
 #[test]

@@ -6,12 +6,14 @@ mod build;
 mod command;
 mod cuda;
 mod kits;
+mod libtorch;
 mod node;
 mod place;
 mod plugin;
 mod serve;
 mod test;
 mod venv;
+mod wheels;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;

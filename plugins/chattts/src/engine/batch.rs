@@ -156,8 +156,8 @@ impl Batch {
 fn entry(model: &LanguageModel, kind: Kind, tokens: [u32; CODEBOOKS]) -> Entry {
     let tokens = tokens.map(i64::from);
     match kind {
-        Kind::Code => model.embed.codes(tokens),
-        Kind::Text => model.embed.text(tokens[0]),
+        Kind::Code => model.embed.vocabulary().codes(tokens),
+        Kind::Text => model.embed.vocabulary().text(tokens[0]),
     }
 }
 

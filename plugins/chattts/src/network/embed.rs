@@ -15,12 +15,39 @@ use crate::{
 /// What stands at one position of the input: rows of the table that are added up.
 pub type Entry = [i64; CODEBOOKS];
 
+/// Where tokens are in the table of embeddings.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Vocabulary {
+    text_tokens: i64,
+    code_tokens: i64,
+}
+
+impl Vocabulary {
+    /// The code that ends sound: the last one of a codebook.
+    #[must_use]
+    pub fn end(self) -> u32 {
+        (self.code_tokens - 1) as u32
+    }
+
+    /// The entry of a text token.
+    #[must_use]
+    pub fn text(self, id: i64) -> Entry {
+        let zero = self.text_tokens + CODEBOOKS as i64 * self.code_tokens;
+        [id.clamp(0, self.text_tokens - 1), zero, zero, zero]
+    }
+
+    /// The entry of one token of every codebook.
+    #[must_use]
+    pub fn codes(self, ids: [i64; CODEBOOKS]) -> Entry {
+        std::array::from_fn(|k| self.text_tokens + k as i64 * self.code_tokens + ids[k].clamp(0, self.code_tokens - 1))
+    }
+}
+
 /// Embeddings and heads. All embeddings are one table: those of text, of the codebooks one after the other, and a row of zeros, so that a text
 /// token is the sum of four rows as well.
 pub struct Embed {
     table: Tensor,
-    text_tokens: i64,
-    code_tokens: i64,
+    vocabulary: Vocabulary,
     head_text: Linear,
     head_code: Linear,
 }
@@ -38,39 +65,17 @@ impl Embed {
         let place = weights.place;
         let heads = (0..CODEBOOKS).map(|k| weights.weight_normed(&format!("head_code.{k}"))).collect::<Result<Vec<_>, _>>()?;
         Ok(Self {
-            text_tokens: size(&text, 0),
-            code_tokens: size(&codes, 0) / CODEBOOKS as i64,
+            vocabulary: Vocabulary { text_tokens: size(&text, 0), code_tokens: size(&codes, 0) / CODEBOOKS as i64 },
             table: place.bring(&Tensor::f_cat(&[text, codes, zeros], 0)?, place.flow())?,
             head_text: Linear::new(&weights.weight_normed("head_text")?, place)?,
             head_code: Linear::new(&Tensor::f_cat(&heads, 0)?, place)?,
         })
     }
 
-    /// Number of code tokens of a codebook; the last one is the end.
+    /// What is in the table.
     #[must_use]
-    pub fn code_tokens(&self) -> usize {
-        self.code_tokens as usize
-    }
-
-    /// Number of text tokens.
-    #[must_use]
-    pub fn text_tokens(&self) -> usize {
-        self.text_tokens as usize
-    }
-
-    /// The entry of a text token.
-    #[must_use]
-    pub fn text(&self, id: i64) -> Entry {
-        let zero = self.text_tokens + CODEBOOKS as i64 * self.code_tokens;
-        [id.clamp(0, self.text_tokens - 1), zero, zero, zero]
-    }
-
-    /// The entry of one token of every codebook.
-    #[must_use]
-    pub fn codes(&self, ids: [i64; CODEBOOKS]) -> Entry {
-        std::array::from_fn(|k| {
-            self.text_tokens + k as i64 * self.code_tokens + ids[k].clamp(0, self.code_tokens - 1)
-        })
+    pub fn vocabulary(&self) -> Vocabulary {
+        self.vocabulary
     }
 
     /// Embeddings `[positions, hidden]`.

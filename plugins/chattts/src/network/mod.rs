@@ -12,7 +12,7 @@ mod vocoder;
 mod weights;
 
 pub use dvae::{Dvae, MelDecoder, MelState};
-pub use embed::{Embed, Entry};
+pub use embed::{Embed, Entry, Vocabulary};
 pub use gpt::{Gpt, Rows};
 pub use place::{Place, Precision};
 pub use quantizer::Quantizer;

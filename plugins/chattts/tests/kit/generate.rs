@@ -128,7 +128,7 @@ impl<'c> Generator<'c> {
             let encoded = told(self.tokenizer.encode(&[text], audio.is_some().then_some(codes.as_slice())))?;
             prompts.push(assemble(&model, &encoded, speaker.as_ref().map(|speaker| (speaker, mark))));
         }
-        let end = model.embed.code_tokens() as u32 - 1;
+        let end = model.embed.vocabulary().end();
         self.generate(&model, &prompts, &parameters.rules(Kind::Code, end)?)
     }
 
@@ -203,7 +203,7 @@ fn assemble(
 ) -> Prompt {
     let (ids, mask) = (&encoded.ids[0], &encoded.text_mask[0]);
     let entry = |(ids, &is_text): (&[i64; CODEBOOKS], &bool)| {
-        if is_text { model.embed.text(ids[0]) } else { model.embed.codes(*ids) }
+        if is_text { model.embed.vocabulary().text(ids[0]) } else { model.embed.vocabulary().codes(*ids) }
     };
     let marked = |mark: i64| -> Vec<usize> { (0..ids.len()).filter(|&at| ids[at][0] == mark).collect() };
     Prompt {

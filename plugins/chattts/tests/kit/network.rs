@@ -21,8 +21,8 @@ pub(crate) const OPS: &[Op] = &[
 fn entries(model: &LanguageModel, ids: &[i64], mask: &[i64]) -> Vec<Entry> {
     let (ids, _) = ids.as_chunks::<CODEBOOKS>();
     let entry = |(ids, &is_text): (&[i64; CODEBOOKS], &i64)| match is_text {
-        0 => model.embed.codes(*ids),
-        _ => model.embed.text(ids[0]),
+        0 => model.embed.vocabulary().codes(*ids),
+        _ => model.embed.vocabulary().text(ids[0]),
     };
     ids.iter().zip(mask).map(entry).collect()
 }
@@ -86,8 +86,8 @@ fn teacher_forced(case: &Case) -> Result<Got, String> {
         let entry = |row: usize| {
             let start = (step as usize * batch + row) * tokens;
             match kind {
-                Kind::Code => model.embed.codes(std::array::from_fn(|k| forced[start + k])),
-                Kind::Text => model.embed.text(forced[start]),
+                Kind::Code => model.embed.vocabulary().codes(std::array::from_fn(|k| forced[start + k])),
+                Kind::Text => model.embed.vocabulary().text(forced[start]),
             }
         };
         let entries: Vec<Entry> = (0..batch).map(entry).collect();
