@@ -5,11 +5,7 @@
 //! real libraries before. Only the runtime (`cudart`), which is called while a library is being loaded, is linked into it.
 
 use crate::{command, place, wheels};
-use std::{
-    env, fs,
-    path::PathBuf,
-    process::Command,
-};
+use std::{env, fs, path::PathBuf, process::Command};
 
 /// Where the wheels put everything, below the folder that they are installed in.
 const ROOT: &str = "nvidia/cu13";

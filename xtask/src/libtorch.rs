@@ -94,7 +94,11 @@ fn download(into: &Path) -> Result<PathBuf, String> {
     let platform = match (env::consts::OS, env::consts::ARCH) {
         ("linux", arch @ ("x86_64" | "aarch64")) => format!("manylinux_2_28_{arch}"),
         ("macos", "aarch64") => "macosx_11_0_arm64".to_owned(),
-        (os, arch) => return Err(format!("there is no libtorch for {os} on {arch} here; name yours in LIBTORCH and use cargo's --features torch")),
+        (os, arch) => {
+            return Err(format!(
+                "there is no libtorch for {os} on {arch} here; name yours in LIBTORCH and use cargo's --features torch"
+            ));
+        }
     };
     let mut pip = Command::new("python3");
     pip.args(["-m", "pip", "download", "--quiet", "--no-deps", "--only-binary", ":all:", "--require-hashes"]);
@@ -111,7 +115,8 @@ fn libraries(wheels: &Path) -> Result<PathBuf, String> {
         links.push(" ");
         links.push::<OsString>(others);
     }
-    let mut fetch = command::cargo(&["run", "--quiet", "--release", "--package", "syrinx-registry", "--example", "fetch"]);
+    let mut fetch =
+        command::cargo(&["run", "--quiet", "--release", "--package", "syrinx-registry", "--example", "fetch"]);
     fetch.arg("--").arg(format!("runtime:{RUNTIME}")).env("PIP_FIND_LINKS", links);
     let printed = command::output(&mut fetch)?;
     let library = printed.lines().last().and_then(|line| line.split('\t').next_back()).map(PathBuf::from);

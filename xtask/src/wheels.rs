@@ -1,11 +1,7 @@
 //! Wheels that developers need parts of, pinned in lists with digests, by way of pip.
 
 use crate::command;
-use std::{
-    fs,
-    path::Path,
-    process::Command,
-};
+use std::{fs, path::Path, process::Command};
 
 /// Fills the folder `target` with what `list` pins, by `fill`, unless it is there. What is there of another list is removed.
 pub(crate) fn provide(list: &Path, target: &Path, fill: impl FnOnce() -> Result<(), String>) -> Result<(), String> {

@@ -23,6 +23,7 @@ use syrinx_plugin_api::{
     Manifest,
     host_side::{OpenError, PluginLibrary},
 };
+use syrinx_registry::{Catalogue, RuntimeEntry};
 
 /// One build of a plugin that was loaded. Stays mapped for as long as the process lives.
 pub struct Generation {
@@ -60,6 +61,17 @@ pub enum PluginError {
     /// The file is no plugin for this host.
     #[error(transparent)]
     Open(#[from] OpenError),
+    /// It is linked with a runtime that isn't there.
+    #[error(
+        "runtime missing: {reason}. Run `syrinx pull --runtime {runtime}`; where it is elsewhere than when the plugin was built, name its folder in \
+         LD_LIBRARY_PATH"
+    )]
+    Runtime {
+        /// Its name in the catalogue.
+        runtime: String,
+        /// The dynamic linker's words.
+        reason: String,
+    },
     /// It has no name.
     #[error("its manifest has no name")]
     Nameless,
@@ -175,7 +187,7 @@ impl Plugins {
         if self.table().current.values().any(|generation| same(&generation)) {
             return Ok(None);
         }
-        let library = PluginLibrary::open(&staged.path)?;
+        let library = PluginLibrary::open(&staged.path).map_err(explained)?;
         let name = &library.manifest().name;
         if name.is_empty() {
             return Err(PluginError::Nameless);
@@ -253,8 +265,37 @@ impl Plugins {
     }
 }
 
+/// Names the runtime when its library is what the dynamic linker doesn't find.
+fn explained(error: OpenError) -> PluginError {
+    if let OpenError::Linker(reason) = &error {
+        let is_named = |runtime: &RuntimeEntry| {
+            let library = runtime.build().and_then(|build| Path::new(&build.library).file_name());
+            library.is_some_and(|name| reason.contains(&*name.to_string_lossy()))
+        };
+        if let Some(runtime) = Catalogue::builtin().runtimes().find(|runtime| is_named(runtime)) {
+            return PluginError::Runtime { runtime: runtime.name.clone(), reason: reason.clone() };
+        }
+    }
+    error.into()
+}
+
 /// Whether a file name looks like a plugin of this platform.
 pub fn is_plugin_file(path: &Path) -> bool {
     let hidden = path.file_name().is_none_or(|name| name.to_string_lossy().starts_with('.'));
     !hidden && path.extension().is_some_and(|extension| extension == std::env::consts::DLL_EXTENSION)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_missing_runtime_is_named() {
+        let words = "libtorch_cpu.so: cannot open shared object file: No such file or directory";
+        let text = explained(OpenError::Linker(words.to_owned())).to_string();
+        assert!(text.contains("runtime missing") && text.contains("pull --runtime libtorch"), "{text}");
+        let other = explained(OpenError::Linker("libother.so: cannot open shared object file".to_owned()));
+        assert!(matches!(other, PluginError::Open(_)), "{other}");
+    }
 }

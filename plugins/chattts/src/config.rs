@@ -21,7 +21,8 @@ impl ModelFiles {
         let within = directory.join("asset");
         let asset = if within.is_dir() { within } else { directory.to_owned() };
         let files = Self { asset };
-        let needed = [files.gpt(), files.gpt_config(), files.embed(), files.decoder(), files.vocos(), files.tokenizer()];
+        let needed =
+            [files.gpt(), files.gpt_config(), files.embed(), files.decoder(), files.vocos(), files.tokenizer()];
         match needed.into_iter().find(|path| !path.exists()) {
             None => Ok(files),
             Some(path) => Err(ChatTtsError::file(

@@ -42,7 +42,9 @@ pub enum ChatTtsError {
         hidden: usize,
     },
     /// A recording, or codes, without the autoencoder.
-    #[error("the model's directory has no asset/DVAE.safetensors, which recordings to imitate and `use_decoder` false need")]
+    #[error(
+        "the model's directory has no asset/DVAE.safetensors, which recordings to imitate and `use_decoder` false need"
+    )]
     NoEncoder,
     /// The network made nonsense.
     #[error("the network computes nonsense (not a number)")]

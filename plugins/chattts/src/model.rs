@@ -10,7 +10,9 @@ use std::{
     time::Duration,
 };
 
-use syrinx_plugin_api::{Ability, Error, ErrorKind, Host, Level, LoadRequest, Model, ModelCard, PcmSink, SpeechRequest};
+use syrinx_plugin_api::{
+    Ability, Error, ErrorKind, Host, Level, LoadRequest, Model, ModelCard, PcmSink, SpeechRequest,
+};
 
 use crate::{
     config::{GptConfig, ModelFiles},
@@ -70,7 +72,8 @@ impl ChatTts {
         let options: LaunchOptions = request.options()?;
         let precision = options.dtype.as_deref().map(parse_precision).transpose()?;
         let place = Place::find(options.device.as_deref(), precision).map_err(|error| {
-            let field = if options.dtype.is_some() && error.to_string().contains(" is for ") { "dtype" } else { "device" };
+            let field =
+                if options.dtype.is_some() && error.to_string().contains(" is for ") { "dtype" } else { "device" };
             Error::not_supported(error.to_string()).with_field(field)
         })?;
         let threads = options.threads.or(Some(request.threads).filter(|&threads| threads > 0));
@@ -81,8 +84,7 @@ impl ChatTts {
         host.progress(0.0, "loading the tokenizer");
         let tokenizer = Tokenizer::load(&files.tokenizer()).map_err(|error| Error::internal(error.to_string()))?;
         let mark = |name: &str| tokenizer.special(name).map_err(|error| Error::internal(error.to_string()));
-        let marks =
-            Marks { speaker: mark("[spk_emb]")?, text_end: mark("[Ebreak]")?, first_tag: mark("[break_0]")? };
+        let marks = Marks { speaker: mark("[spk_emb]")?, text_end: mark("[Ebreak]")?, first_tag: mark("[break_0]")? };
         let normalizer = Normalizer::new(homophones(&options, &request.model_dir, host)?);
         host.progress(0.05, "loading the language model");
         let width = GptConfig::read(&files.gpt_config()).map_err(failed)?.hidden_size;
@@ -226,7 +228,8 @@ impl Model for ChatTts {
         while let News::Outcome(Outcome::Step { hidden, .. }) = row.next(PATIENCE).map_err(failed)? {
             states.extend(hidden);
         }
-        let samples = self.synthesizer().push(&mut Utterance::default(), Steps::Hidden(&states), true).map_err(failed)?;
+        let samples =
+            self.synthesizer().push(&mut Utterance::default(), Steps::Hidden(&states), true).map_err(failed)?;
         if samples.is_empty() || samples.iter().any(|sample| !sample.is_finite()) {
             return Err(failed(ChatTtsError::Nonsense));
         }

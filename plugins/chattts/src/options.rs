@@ -14,8 +14,8 @@ use crate::generate::{CODEBOOKS, Filters, Kind, Rules};
 pub struct LaunchOptions {
     /// Where to compute: cpu, cuda, cuda:N, or auto (the first card if there is one). Default cpu.
     pub device: Option<String>,
-    /// What the weights of large products are kept in: float32, bfloat16, float16 (cards only), int8 (processor only). Default on cards float16;
-    /// on processors bfloat16 where they have instructions for it, else int8.
+    /// What the weights of large products are kept in: float32, bfloat16, float16 (cards only), int8 (processor only). Default on cards float16,
+    /// on the processor int8; decoder and vocoder then compute in float32.
     pub dtype: Option<String>,
     /// Threads of the computation. Default: what the server says, else all cores.
     #[schemars(range(min = 1, max = 256))]
@@ -161,7 +161,9 @@ impl GenerationParameters {
             None => vec![temperature],
             Some(Temperature::One(value)) => vec![*value],
             Some(Temperature::Each(values)) if kind == Kind::Code => values.to_vec(),
-            Some(Temperature::Each(_)) => return wrong("temperature", "text is drawn with one temperature, not a list".to_owned()),
+            Some(Temperature::Each(_)) => {
+                return wrong("temperature", "text is drawn with one temperature, not a list".to_owned());
+            }
         };
         if let Some(value) = temperature.iter().find(|value| !(**value > 0.0 && value.is_finite())) {
             return wrong("temperature", format!("`temperature` is {value}, but must be more than 0"));
@@ -172,14 +174,23 @@ impl GenerationParameters {
         }
         let repetition_penalty = self.repetition_penalty.unwrap_or(penalty);
         if !(repetition_penalty > 0.0 && repetition_penalty.is_finite()) {
-            return wrong("repetition_penalty", format!("`repetition_penalty` is {repetition_penalty}, but must be more than 0"));
+            return wrong(
+                "repetition_penalty",
+                format!("`repetition_penalty` is {repetition_penalty}, but must be more than 0"),
+            );
         }
         let (min_new_token, max_new_token) = (self.min_new_token.unwrap_or(0), self.max_new_token.unwrap_or(most));
         if min_new_token > max_new_token {
-            let message = format!("`min_new_token` is {min_new_token}, more than `max_new_token`, which is {max_new_token}");
+            let message =
+                format!("`min_new_token` is {min_new_token}, more than `max_new_token`, which is {max_new_token}");
             return wrong("min_new_token", message);
         }
-        let filters = Filters { temperature, top_p: Some(top_p), top_k: Some(self.top_k.unwrap_or(20).max(1)), repetition_penalty };
+        let filters = Filters {
+            temperature,
+            top_p: Some(top_p),
+            top_k: Some(self.top_k.unwrap_or(20).max(1)),
+            repetition_penalty,
+        };
         Ok(Rules { kind, filters, min_new_token, max_new_token, end, ensure_non_empty: true })
     }
 }
@@ -213,7 +224,9 @@ mod tests {
         assert_eq!(rules.filters.temperature, [0.3]);
         assert_eq!((rules.filters.top_p, rules.filters.top_k), (Some(0.7), Some(20)));
         assert_eq!((rules.filters.repetition_penalty, rules.max_new_token), (1.05, 2048));
-        let text = read(r#"{"params_refine_text": {"temperature": 1, "max_new_token": 9}, "top_P": 0.5, "temperature": [0.1, 0.2, 0.3, 0.4]}"#);
+        let text = read(
+            r#"{"params_refine_text": {"temperature": 1, "max_new_token": 9}, "top_P": 0.5, "temperature": [0.1, 0.2, 0.3, 0.4]}"#,
+        );
         let refine = text.params_refine_text.rules(Kind::Text, 1, "params_refine_text.").expect("rules");
         assert_eq!((refine.filters.temperature, refine.max_new_token), (vec![1.0], 9));
         let code = text.code.rules(Kind::Code, 625, "").expect("rules");

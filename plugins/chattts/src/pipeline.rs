@@ -1,7 +1,7 @@
 //! The way from a request to its sound.
 
 use std::{
-    collections::VecDeque,
+    collections::{BTreeSet, VecDeque},
     hash::{BuildHasher as _, RandomState},
     time::Duration,
 };
@@ -78,7 +78,9 @@ impl<'m> Job<'m> {
             None => model.default_speaker().cloned(),
         };
         let language = parameters.lang.as_deref().map(|code| {
-            Language::of(code).ok_or_else(|| Error::invalid_input("lang", format!("\"{code}\" is no language of this model; there are zh and en")))
+            Language::of(code).ok_or_else(|| {
+                Error::invalid_input("lang", format!("\"{code}\" is no language of this model; there are zh and en"))
+            })
         });
         let refine_prompt = parameters.refine_prompt.as_ref().or(parameters.params_refine_text.prompt.as_ref());
         Ok(Self {
@@ -112,18 +114,21 @@ impl<'m> Job<'m> {
             true => self.model.normalizer.parts(self.text, options),
             false => vec![self.model.normalizer.normalize(self.text, options)],
         };
-        let mut dropped: Vec<char> = parts.iter().flat_map(|part| part.dropped.iter().copied()).collect();
-        dropped.dedup();
+        let dropped: BTreeSet<char> = parts.iter().flat_map(|part| part.dropped.iter().copied()).collect();
         if !dropped.is_empty() {
             let list: String = dropped.iter().take(40).map(|c| format!(" {c}")).collect();
             let message = format!("the model can't speak these characters, they are left out:{list}");
             self.model.log(Level::Warn, &message);
             let _ = sink.note(SpeechEvent::Warning { message });
         }
-        let texts = parts.into_iter().map(|part| part.text).filter(|text| text.chars().any(char::is_alphanumeric)).collect();
+        let texts =
+            parts.into_iter().map(|part| part.text).filter(|text| text.chars().any(char::is_alphanumeric)).collect();
         let texts = if self.parameters.split_text { pieces(texts) } else { texts };
         if texts.is_empty() {
-            return Err(Error::invalid_input("input", "nothing is left to speak of the text: the model speaks Chinese and English"));
+            return Err(Error::invalid_input(
+                "input",
+                "nothing is left to speak of the text: the model speaks Chinese and English",
+            ));
         }
         Ok(texts)
     }
@@ -181,7 +186,12 @@ impl<'m> Job<'m> {
     }
 
     /// Makes a row sound while it is generated; `heard` gets a copy.
-    fn sounds(&self, row: &Generation, mut heard: Option<&mut Vec<f32>>, sink: &mut PcmSink<'_>) -> Result<Flow, Error> {
+    fn sounds(
+        &self,
+        row: &Generation,
+        mut heard: Option<&mut Vec<f32>>,
+        sink: &mut PcmSink<'_>,
+    ) -> Result<Flow, Error> {
         let batch = self.parameters.stream_batch.max(1);
         let mut utterance = Utterance::default();
         let (mut states, mut codes) = (Vec::new(), Vec::new());
@@ -227,7 +237,8 @@ impl<'m> Job<'m> {
         let codes: Vec<&[u16]> =
             imitated.iter().flat_map(|imitated| (0..CODEBOOKS).map(|book| imitated.codes.codebook(book))).collect();
         let codes = imitated.is_some().then_some(codes.as_slice());
-        let encoded = self.model.tokenizer.encode(&[decorated], codes).map_err(|error| Error::internal(error.to_string()))?;
+        let encoded =
+            self.model.tokenizer.encode(&[decorated], codes).map_err(|error| Error::internal(error.to_string()))?;
         let ids = encoded.ids.first().map_or(&[][..], Vec::as_slice);
         let is_text = encoded.text_mask.first().map_or(&[][..], Vec::as_slice);
         let vocabulary = self.model.vocabulary;
@@ -288,7 +299,8 @@ fn imitated(
         (None, Some(clip)) => {
             let seconds = clip.samples.len() as f64 / f64::from(clip.sample_rate.max(1));
             if !(SHORTEST_CLIP..=LONGEST_CLIP).contains(&seconds) {
-                let message = format!("`{CLIP}` is {seconds:.1} s long; {SHORTEST_CLIP} to {LONGEST_CLIP} s can be imitated");
+                let message =
+                    format!("`{CLIP}` is {seconds:.1} s long; {SHORTEST_CLIP} to {LONGEST_CLIP} s can be imitated");
                 return Err(Error::invalid_input(CLIP, message));
             }
             encode(model, clip.samples)?
@@ -296,7 +308,10 @@ fn imitated(
         (None, None) => return Ok(None),
     };
     let said = parameters.prompt_text.as_deref().map(str::trim).filter(|text| !text.is_empty()).ok_or_else(|| {
-        Error::invalid_input("prompt_text", "`prompt_text` is needed: what is said in the recording that is to be imitated")
+        Error::invalid_input(
+            "prompt_text",
+            "`prompt_text` is needed: what is said in the recording that is to be imitated",
+        )
     })?;
     let text = model.normalizer.normalize(said, NormalizeOptions::default()).text;
     Ok(Some(Imitated { codes, text }))

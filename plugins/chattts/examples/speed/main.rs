@@ -105,7 +105,12 @@ fn generate(model: &LanguageModel, rows: usize, steps: usize) -> Result<(f64, f6
     for row in 0..rows {
         let entries = (0..PROMPT).map(|at| vocabulary.text((row * PROMPT + at) as i64)).collect();
         let chance = Seeded::new(1, row);
-        batch.admit(model, row as u64, &Prompt { entries, speaker: None }, Row::new(rules.clone(), Box::new(chance)))?;
+        batch.admit(
+            model,
+            row as u64,
+            &Prompt { entries, speaker: None },
+            Row::new(rules.clone(), Box::new(chance)),
+        )?;
     }
     let first = started.elapsed().as_secs_f64() / rows as f64;
     for _ in 0..WARM_UP {

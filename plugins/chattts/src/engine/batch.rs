@@ -124,7 +124,8 @@ impl Batch {
         let mut index = 0;
         while let Some(member) = self.members.get_mut(index) {
             let is_sound = member.next.logits.iter().all(|logit| !logit.is_nan());
-            let choice = if is_sound { member.row.choose(&member.next.logits) } else { return Err(ChatTtsError::Nonsense) };
+            let choice =
+                if is_sound { member.row.choose(&member.next.logits) } else { return Err(ChatTtsError::Nonsense) };
             let has_room = self.rows.length(index) < model.gpt.positions();
             match choice {
                 Choice::Tokens(tokens) => {

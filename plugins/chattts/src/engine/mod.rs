@@ -71,7 +71,16 @@ impl Engine {
     pub fn start(model: LanguageModel, most_rows: usize) -> std::io::Result<Self> {
         let (sender, receiver) = mpsc::channel();
         let thread = thread::Builder::new().name("chattts".to_owned()).spawn(move || {
-            Work { model, receiver, most_rows: most_rows.max(1), waiting: Vec::new(), running: Vec::new(), number: 0, batch: Batch::default() }.run();
+            Work {
+                model,
+                receiver,
+                most_rows: most_rows.max(1),
+                waiting: Vec::new(),
+                running: Vec::new(),
+                number: 0,
+                batch: Batch::default(),
+            }
+            .run();
         })?;
         Ok(Self { sender: Some(sender), thread: Some(thread) })
     }
@@ -188,9 +197,7 @@ impl Work {
             if is_end || is_gone {
                 self.running.remove(index);
             }
-            if is_gone
-                && let Err(error) = contained(|| self.batch.remove(id))
-            {
+            if is_gone && let Err(error) = contained(|| self.batch.remove(id)) {
                 let text = error.to_string();
                 return self.start_afresh(|| ChatTtsError::Panicked(text.clone()));
             }

@@ -119,7 +119,8 @@ mod tests {
 
     #[test]
     fn seeds_repeat_and_rows_differ() {
-        let draws = |mut chance: Seeded| -> Vec<u32> { (0..40).map(|step| chance.draw(step, 0, &candidates())).collect() };
+        let draws =
+            |mut chance: Seeded| -> Vec<u32> { (0..40).map(|step| chance.draw(step, 0, &candidates())).collect() };
         assert_eq!(draws(Seeded::new(3, 1)), draws(Seeded::new(3, 1)));
         assert_ne!(draws(Seeded::new(3, 1)), draws(Seeded::new(3, 2)));
         assert_ne!(draws(Seeded::new(3, 1)), draws(Seeded::new(4, 1)));

@@ -99,13 +99,8 @@ impl Row {
         let forbidden = (self.step < min_new_token).then_some(self.rules.end);
         let mut tokens = [0; CODEBOOKS];
         for (codebook, logits) in logits.chunks_exact((logits.len() / count).max(1)).take(count).enumerate() {
-            let kept = candidates(
-                &mut logits.to_vec(),
-                codebook,
-                &self.rules.filters,
-                &self.histories[codebook],
-                forbidden,
-            );
+            let kept =
+                candidates(&mut logits.to_vec(), codebook, &self.rules.filters, &self.histories[codebook], forbidden);
             tokens[codebook] = self.chance.draw(self.step, codebook, &kept);
         }
         tokens

@@ -145,7 +145,8 @@ mod tests {
         assert_eq!(keep(&Filters { top_p: Some(0.0), ..filters() }), [1, 4, 2]);
         assert_eq!(keep(&Filters { top_p: Some(0.99), ..filters() }), [1, 4, 2, 3, 0]);
         assert_eq!(keep(&Filters { top_p: Some(0.98), ..filters() }), [1, 4, 2, 3]);
-        let tied = tokens(&candidates(&mut [1.0; 6], 0, &Filters { top_k: Some(3), ..filters() }, &History::default(), None));
+        let tied =
+            tokens(&candidates(&mut [1.0; 6], 0, &Filters { top_k: Some(3), ..filters() }, &History::default(), None));
         assert_eq!(tied.len(), 6, "what is as likely as the last one stays");
     }
 

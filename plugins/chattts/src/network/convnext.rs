@@ -91,7 +91,12 @@ impl Conv {
     }
 
     /// The outputs that the next piece of input makes possible.
-    pub(super) fn push(&self, context: &mut Context, x: Option<Tensor>, is_last: bool) -> Result<Option<Tensor>, TchError> {
+    pub(super) fn push(
+        &self,
+        context: &mut Context,
+        x: Option<Tensor>,
+        is_last: bool,
+    ) -> Result<Option<Tensor>, TchError> {
         let window = context.extend(x, self.margin(), is_last)?;
         window.map(|window| self.apply(&window, 0)).transpose()
     }
@@ -147,7 +152,12 @@ impl Block {
     }
 
     /// The outputs that the next piece of input makes possible.
-    pub(super) fn push(&self, context: &mut Context, x: Option<Tensor>, is_last: bool) -> Result<Option<Tensor>, TchError> {
+    pub(super) fn push(
+        &self,
+        context: &mut Context,
+        x: Option<Tensor>,
+        is_last: bool,
+    ) -> Result<Option<Tensor>, TchError> {
         let margin = self.depthwise.margin();
         let Some(window) = context.extend(x, margin, is_last)? else { return Ok(None) };
         let around = self.depthwise.apply(&window, 0)?;

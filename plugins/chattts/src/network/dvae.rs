@@ -96,7 +96,12 @@ impl MelDecoder {
     ///
     /// # Errors
     /// The device failed.
-    pub fn push(&self, state: &mut MelState, x: Option<&Tensor>, is_last: bool) -> Result<Option<Tensor>, ChatTtsError> {
+    pub fn push(
+        &self,
+        state: &mut MelState,
+        x: Option<&Tensor>,
+        is_last: bool,
+    ) -> Result<Option<Tensor>, ChatTtsError> {
         state.blocks.resize_with(self.trunk.blocks.len(), Context::default);
         let [first, second] = &mut state.conv_in;
         let mut x = x.map(frames).transpose()?;

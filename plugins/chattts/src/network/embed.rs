@@ -63,7 +63,8 @@ impl Embed {
         let codes = weights.stacked(&names.iter().map(String::as_str).collect::<Vec<_>>())?;
         let zeros = Tensor::f_zeros([1, size(&text, 1)], (Kind::Float, Device::Cpu))?;
         let place = weights.place;
-        let heads = (0..CODEBOOKS).map(|k| weights.weight_normed(&format!("head_code.{k}"))).collect::<Result<Vec<_>, _>>()?;
+        let heads =
+            (0..CODEBOOKS).map(|k| weights.weight_normed(&format!("head_code.{k}"))).collect::<Result<Vec<_>, _>>()?;
         Ok(Self {
             vocabulary: Vocabulary { text_tokens: size(&text, 0), code_tokens: size(&codes, 0) / CODEBOOKS as i64 },
             table: place.bring(&Tensor::f_cat(&[text, codes, zeros], 0)?, place.flow())?,

@@ -112,7 +112,11 @@ impl Gpt {
         rows.reserve(self, row + 1, length)?;
         let pass = Pass {
             rotation: self.rotation.f_narrow(0, 0, length)?.f_unsqueeze(0)?.f_unsqueeze(2)?,
-            places: Tensor::f_arange_start(row * rows.capacity, row * rows.capacity + length, (Kind::Int64, self.place.device))?,
+            places: Tensor::f_arange_start(
+                row * rows.capacity,
+                row * rows.capacity + length,
+                (Kind::Int64, self.place.device),
+            )?,
             first_row: row,
             rows: 1,
             seen: length,
@@ -141,7 +145,11 @@ impl Gpt {
         let is_ragged = rows.lengths.iter().any(|&length| length + 1 != longest);
         let seen = if is_ragged { round_up(longest, 8) } else { longest };
         let pass = Pass {
-            rotation: self.rotation.f_index_select(0, &positions.f_to_device(device)?)?.f_unsqueeze(1)?.f_unsqueeze(2)?,
+            rotation: self
+                .rotation
+                .f_index_select(0, &positions.f_to_device(device)?)?
+                .f_unsqueeze(1)?
+                .f_unsqueeze(2)?,
             places: starts.f_add(&positions)?.f_to_device(device)?,
             first_row: 0,
             rows: count,

@@ -80,7 +80,8 @@ impl Quantizer {
                     code.f_floor_divide_scalar(LEVELS.pow(place as u32))?.f_remainder(LEVELS)?.f_to_kind(Kind::Float)
                 };
                 let levels = (0..digits).map(digit).collect::<Result<Vec<_>, TchError>>()?;
-                let level = Tensor::f_cat(&levels, -1)?.f_sub_scalar(HALF_RANGE)?.f_mul_scalar(scale(stage) / HALF_RANGE)?;
+                let level =
+                    Tensor::f_cat(&levels, -1)?.f_sub_scalar(HALF_RANGE)?.f_mul_scalar(scale(stage) / HALF_RANGE)?;
                 sum = Some(match sum {
                     None => level,
                     Some(sum) => level.f_add(&sum)?,

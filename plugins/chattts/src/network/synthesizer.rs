@@ -93,9 +93,8 @@ impl Synthesizer {
         steps: &[f32],
         is_last: bool,
     ) -> Result<Option<Tensor>, ChatTtsError> {
-        let x = (!steps.is_empty()).then(|| {
-            Tensor::f_from_slice(steps)?.f_reshape([1, -1, decoder.width()])?.f_to_device(self.device)
-        });
+        let x = (!steps.is_empty())
+            .then(|| Tensor::f_from_slice(steps)?.f_reshape([1, -1, decoder.width()])?.f_to_device(self.device));
         decoder.push(&mut utterance.mel, x.transpose()?.as_ref(), is_last)
     }
 

@@ -15,10 +15,8 @@ use tch::Tensor;
 use crate::models::{files, language_model, locked, told};
 
 /// Ops of this file.
-pub(crate) const OPS: &[Op] = &[
-    Op::new("gpt.generate_code", generate_code),
-    Op::new("gpt.generate_text", generate_text),
-];
+pub(crate) const OPS: &[Op] =
+    &[Op::new("gpt.generate_code", generate_code), Op::new("gpt.generate_text", generate_text)];
 
 /// Parameters of a generation, under the reference's names. What a case leaves out has the reference's default.
 #[derive(Clone, Debug, Default, Deserialize)]

@@ -61,7 +61,11 @@ fn infer(case: &Case) -> Result<Got, String> {
         parameters.txt_smp = Some(spoken[0].clone());
         waves.push(wave);
     }
-    let batch = if split_text { case.params.get("max_split_batch").and_then(Value::as_u64).unwrap_or(4) as usize } else { spoken.len() };
+    let batch = if split_text {
+        case.params.get("max_split_batch").and_then(Value::as_u64).unwrap_or(4) as usize
+    } else {
+        spoken.len()
+    };
     for texts in spoken.chunks(batch) {
         let rows = generator.code(texts, &parameters)?;
         if flag(case, "stream", false) {

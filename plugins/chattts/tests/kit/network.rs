@@ -112,7 +112,8 @@ fn sample(case: &Case) -> Result<Got, String> {
     let (step, min_new_token): (usize, usize) = (case.param("step")?, case.param("min_new_token")?);
     let forbidden = (step < min_new_token).then_some(case.param("eos_token")?);
     let numbers: std::sync::Arc<[f32]> = case.tensor("in.noise")?.to_f32().into();
-    let (mut scores, mut chosen, mut kept, mut penalised) = (vec![0.0; rows * tokens], Vec::new(), Vec::new(), Vec::new());
+    let (mut scores, mut chosen, mut kept, mut penalised) =
+        (vec![0.0; rows * tokens], Vec::new(), Vec::new(), Vec::new());
     for row in 0..rows {
         let filters = Filters {
             temperature: vec![temperatures[row]],

@@ -59,7 +59,9 @@ fn encode(case: &Case) -> Result<Got, String> {
     let synthesizer = synthesizer(case)?;
     let codes = told(told(locked(&synthesizer).dvae())?.encode(&case.tensor("in.wav")?.to_f32()))?;
     let got = Got::new().integers("out.codes", &codes)?;
-    Ok(got.value("tokens", codes.size()[1]).value("smp", crate::generate::prompt_string(&codes, case.expect.get("smp"))?))
+    Ok(got
+        .value("tokens", codes.size()[1])
+        .value("smp", crate::generate::prompt_string(&codes, case.expect.get("smp"))?))
 }
 
 fn decode_codes(case: &Case) -> Result<Got, String> {
@@ -83,9 +85,8 @@ fn by_row(x: &Tensor, wave: impl Fn(&Tensor) -> Result<Vec<f32>, String>) -> Res
 fn vocode(case: &Case) -> Result<Got, String> {
     let synthesizer = synthesizer(case)?;
     let synthesizer = locked(&synthesizer);
-    let wave = |mel: &Tensor| {
-        told(synthesizer.vocoder().push(&mut VocoderState::default(), Some(mel.shallow_clone()), true))
-    };
+    let wave =
+        |mel: &Tensor| told(synthesizer.vocoder().push(&mut VocoderState::default(), Some(mel.shallow_clone()), true));
     let (shape, samples) = by_row(&tensor(case, "in.mel")?, wave)?;
     Ok(Got::new().value("samples", shape[1]).f32("out.wav", &shape, samples))
 }

@@ -97,7 +97,8 @@ fn slice_rule(case: &Case) -> Result<Got, String> {
 /// Columns that are near zero in no row.
 pub(crate) fn strip_near_zero(rows: &[Vec<f32>], threshold: f32) -> Vec<Vec<f32>> {
     let columns = rows.first().map_or(0, Vec::len);
-    let kept: Vec<usize> = (0..columns).filter(|&column| rows.iter().any(|row| row[column].abs() > threshold)).collect();
+    let kept: Vec<usize> =
+        (0..columns).filter(|&column| rows.iter().any(|row| row[column].abs() > threshold)).collect();
     rows.iter().map(|row| kept.iter().map(|&column| row[column]).collect()).collect()
 }
 
@@ -138,10 +139,11 @@ fn reference(case: &Case) -> Result<Got, String> {
     let lengths: Vec<usize> = chunks.iter().map(|chunk| chunk[0].len()).collect();
     let wave: Vec<f32> = chunks.into_iter().flatten().flatten().collect();
     let total = samples_of(hidden.shape()[0]);
-    Ok(Got::new()
-        .value("chunk_lengths", lengths)
-        .value("dropped_columns_in_last_chunk", total - wave.len())
-        .f32("out.wav", &[1, wave.len()], wave))
+    Ok(Got::new().value("chunk_lengths", lengths).value("dropped_columns_in_last_chunk", total - wave.len()).f32(
+        "out.wav",
+        &[1, wave.len()],
+        wave,
+    ))
 }
 
 fn rows(case: &Case, name: &str) -> Result<Vec<Vec<f32>>, String> {
