@@ -1,6 +1,6 @@
 //! Building with cargo, and which test binaries come out.
 //!
-//! Everything is built as one selection, the whole workspace with all targets and libtorch. Cargo unifies features over what is
+//! Everything is built as one selection, the whole workspace with all targets, and with libtorch where it is. Cargo unifies features over what is
 //! selected, so another selection would build heavy dependencies a second time.
 
 use crate::{command, libtorch, place};
@@ -41,7 +41,7 @@ pub(crate) fn kit_binaries() -> Result<Vec<TestBinary>, String> {
 
 fn test_binaries(arguments: &[&str]) -> Result<Vec<TestBinary>, String> {
     let mut cargo = command::cargo(arguments);
-    libtorch::provide()?.configure(&mut cargo);
+    libtorch::configure(&mut cargo);
     cargo.arg("--message-format=json-render-diagnostics");
     let messages = command::output(&mut cargo)?;
     let mut binaries: Vec<_> = messages.lines().filter_map(test_binary).collect();
@@ -95,12 +95,10 @@ pub(crate) fn place_plugins() -> Result<PathBuf, String> {
     Ok(folder)
 }
 
-/// Builds the programs and plugins, for serving: no tests. ChatTTS's plugin is of use only where libtorch was asked for before.
+/// Builds the programs and plugins, for serving: no tests.
 pub(crate) fn programs() -> Result<(), String> {
     let mut cargo = command::cargo(&["build", "--release", "--workspace"]);
-    if let Some(libtorch) = libtorch::provided() {
-        libtorch.configure(&mut cargo);
-    }
+    libtorch::configure(&mut cargo);
     command::run(&mut cargo)
 }
 

@@ -10,8 +10,8 @@ use std::{
     process::Command,
 };
 
-/// The plugin's package.
-pub(crate) const PACKAGE: &str = "syrinx-plugin-chattts";
+/// The plugin's family.
+pub(crate) const FAMILY: &str = "chattts";
 /// The plugin's feature that needs libtorch.
 const FEATURE: &str = "syrinx-plugin-chattts/torch";
 /// Name of the runtime in the catalogue.
@@ -40,6 +40,13 @@ impl Libtorch {
     }
 }
 
+/// Makes `cargo`, which builds the whole workspace, build the plugin with libtorch if that was provided before.
+pub(crate) fn configure(cargo: &mut Command) {
+    if let Some(libtorch) = provided() {
+        libtorch.configure(cargo);
+    }
+}
+
 fn folder() -> PathBuf {
     place::target().join("libtorch")
 }
@@ -54,7 +61,7 @@ fn note() -> PathBuf {
 }
 
 /// What is there already, without asking the network.
-pub(crate) fn provided() -> Option<Libtorch> {
+fn provided() -> Option<Libtorch> {
     let libraries = PathBuf::from(fs::read_to_string(note()).ok()?);
     let is_there = wheels::is_there(&list("torch"), &folder()) && libraries.join("lib").is_dir();
     is_there.then(|| Libtorch { headers: folder().join("torch"), libraries })

@@ -33,7 +33,7 @@ impl Plugin {
         } else {
             cargo.arg("--lib");
         }
-        let has_own_folder = self.configure(&package, &mut cargo)?;
+        let has_own_folder = self.configure(&mut cargo)?;
         if self.example.is_some() {
             command::run(cargo.arg("--").args(&self.rest))?;
             return Ok(ExitCode::SUCCESS);
@@ -49,8 +49,8 @@ impl Plugin {
     }
 
     /// Makes `cargo` build with what the plugin needs; whether into CUDA's own folder.
-    fn configure(&self, package: &str, cargo: &mut Command) -> Result<bool, String> {
-        if package == libtorch::PACKAGE {
+    fn configure(&self, cargo: &mut Command) -> Result<bool, String> {
+        if self.family == libtorch::FAMILY {
             let libtorch = if self.cuda { libtorch::provide_cuda()? } else { libtorch::provide()? };
             libtorch.configure(cargo);
             return Ok(false);

@@ -61,16 +61,14 @@ pub enum PluginError {
     /// The file is no plugin for this host.
     #[error(transparent)]
     Open(#[from] OpenError),
-    /// It is linked with a runtime that isn't there.
+    /// It is linked with a runtime that isn't where it looks for it.
     #[error(
-        "runtime missing: {reason}. Run `syrinx pull --runtime {runtime}`; where it is elsewhere than when the plugin was built, name its folder in \
-         LD_LIBRARY_PATH"
+        "runtime missing: {runtime}. Run `syrinx pull --runtime {runtime}`; if that doesn't help, the plugin was built where {runtime} is in another \
+         place: name its folder in LD_LIBRARY_PATH"
     )]
     Runtime {
         /// Its name in the catalogue.
         runtime: String,
-        /// The dynamic linker's words.
-        reason: String,
     },
     /// It has no name.
     #[error("its manifest has no name")]
@@ -187,7 +185,7 @@ impl Plugins {
         if self.table().current.values().any(|generation| same(&generation)) {
             return Ok(None);
         }
-        let library = PluginLibrary::open(&staged.path).map_err(explained)?;
+        let library = PluginLibrary::open(&staged.path).map_err(|error| explained(error, &staged.path))?;
         let name = &library.manifest().name;
         if name.is_empty() {
             return Err(PluginError::Nameless);
@@ -265,18 +263,21 @@ impl Plugins {
     }
 }
 
-/// Names the runtime when its library is what the dynamic linker doesn't find.
-fn explained(error: OpenError) -> PluginError {
-    if let OpenError::Linker(reason) = &error {
-        let is_named = |runtime: &RuntimeEntry| {
-            let library = runtime.build().and_then(|build| Path::new(&build.library).file_name());
-            library.is_some_and(|name| reason.contains(&*name.to_string_lossy()))
-        };
-        if let Some(runtime) = Catalogue::builtin().runtimes().find(|runtime| is_named(runtime)) {
-            return PluginError::Runtime { runtime: runtime.name.clone(), reason: reason.clone() };
-        }
+/// What a refusal by the dynamic linker means for a plugin that names a runtime's library: that one is missing.
+fn explained(error: OpenError, path: &Path) -> PluginError {
+    if !matches!(error, OpenError::Linker(_)) {
+        return error.into();
     }
-    error.into()
+    let content = std::fs::read(path).unwrap_or_default();
+    let is_named = |runtime: &RuntimeEntry| {
+        let library = runtime.build().and_then(|build| Path::new(&build.library).file_name());
+        let name = library.map(|name| name.as_encoded_bytes()).filter(|name| !name.is_empty());
+        name.is_some_and(|name| content.windows(name.len()).any(|window| window == name))
+    };
+    match Catalogue::builtin().runtimes().find(|runtime| is_named(runtime)) {
+        Some(runtime) => PluginError::Runtime { runtime: runtime.name.clone() },
+        None => error.into(),
+    }
 }
 
 /// Whether a file name looks like a plugin of this platform.
@@ -292,10 +293,15 @@ mod tests {
     #[cfg(target_os = "linux")]
     #[test]
     fn a_missing_runtime_is_named() {
-        let words = "libtorch_cpu.so: cannot open shared object file: No such file or directory";
-        let text = explained(OpenError::Linker(words.to_owned())).to_string();
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("plugin.so");
+        let refused = |content: &str| {
+            std::fs::write(&file, content).unwrap();
+            explained(OpenError::Linker("dlopen failed".to_owned()), &file)
+        };
+        let text = refused("\0libc10.so\0libtorch_cpu.so\0").to_string();
         assert!(text.contains("runtime missing") && text.contains("pull --runtime libtorch"), "{text}");
-        let other = explained(OpenError::Linker("libother.so: cannot open shared object file".to_owned()));
-        assert!(matches!(other, PluginError::Open(_)), "{other}");
+        assert!(matches!(refused("\0libother.so\0"), PluginError::Open(_)));
+        assert!(matches!(explained(OpenError::NotAPlugin, &file), PluginError::Open(_)));
     }
 }

@@ -106,7 +106,7 @@ pub struct RequestParameters {
     pub max_split_batch: usize,
     /// Let the first sentence's sound guide the others', as the package does with a text that it splits. They then have to wait for it.
     pub keep_voice: bool,
-    /// Steps (21.3 ms each) that are made to sound at a time.
+    /// Steps (21.3 ms each) that are made to sound at a time; after the first four times twice as many.
     #[schemars(range(min = 1, max = 2048))]
     pub stream_batch: usize,
     /// What is said in `prompt_speech`, or in the codes of `spk_smp`. They are of use only with it.

@@ -21,6 +21,8 @@ use crate::{
 
 /// How long a job waits before it asks whether it is still wanted.
 const PATIENCE: Duration = Duration::from_millis(50);
+/// Batches of steps after which the listener has something to listen to, and batches grow: making sound costs the less the more is made at once.
+const FIRST_BATCHES: usize = 4;
 /// Longest recording to imitate; the model saw no longer ones.
 const LONGEST_CLIP: f64 = 30.0; // seconds
 /// Shortest one that tells anything.
@@ -192,7 +194,8 @@ impl<'m> Job<'m> {
         mut heard: Option<&mut Vec<f32>>,
         sink: &mut PcmSink<'_>,
     ) -> Result<Flow, Error> {
-        let batch = self.parameters.stream_batch.max(1);
+        let mut batch = self.parameters.stream_batch.max(1);
+        let mut batches = 0;
         let mut utterance = Utterance::default();
         let (mut states, mut codes) = (Vec::new(), Vec::new());
         loop {
@@ -212,6 +215,10 @@ impl<'m> Job<'m> {
             let samples = self.model.synthesizer().push(&mut utterance, steps, is_last).map_err(failed)?;
             states.clear();
             codes.clear();
+            batches += 1;
+            if batches == FIRST_BATCHES {
+                batch *= 2;
+            }
             if let Some(heard) = &mut heard {
                 heard.extend_from_slice(&samples);
             }

@@ -55,6 +55,7 @@ impl Run {
 
     fn binaries(&mut self) -> Result<&[TestBinary], String> {
         if self.binaries.is_none() {
+            libtorch::provide()?;
             self.binaries = Some(build::workspace()?);
         }
         Ok(self.binaries.as_deref().unwrap_or_default())
