@@ -71,7 +71,7 @@ impl Normalizer {
     }
 
     /// Cuts a text into parts and normalises each. It is read first, so that a dot in "3 p.m. today" or "Mr. Smith" ends no sentence; parts
-    /// without a word are left out.
+    /// without a word are left out, unless something was dropped from them.
     pub fn parts(&self, text: &str, options: NormalizeOptions) -> Vec<Normalized> {
         let read = match options.rules && options.reading {
             true => reading::read(text, options.language.unwrap_or_else(|| detect(text))),

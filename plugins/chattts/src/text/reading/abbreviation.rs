@@ -7,6 +7,7 @@ pub(super) const RULES: &[(&str, Read)] = &[
     (r"\b([A-Za-z]{1,6})\.", abbreviation),
     (r"(?i)\b(w/o|w/|vs|and/or)(?:\b|\s)", short),
     (r"(?i)\b([a-z]+)('ll|'re|'ve|'m|n't|'d)\b", contraction),
+    (r"\b([CF])#", |found| Some(format!("{} sharp", found.group(1)))),
     (r"(?i)\bo'clock\b", |_| Some("o clock".to_owned())),
 ];
 
@@ -48,6 +49,10 @@ const WORDS: &[(&str, &str)] = &[
     ("est", "established"),
     ("fig", "figure"),
     ("Fig", "Figure"),
+    ("Bldg", "Building"),
+    ("tel", "telephone"),
+    ("Tel", "Telephone"),
+    ("pp", "pages"),
     ("vol", "volume"),
     ("Vol", "Volume"),
 ];
@@ -73,13 +78,26 @@ fn initials(found: &Found<'_>) -> Option<String> {
 
 fn abbreviation(found: &Found<'_>) -> Option<String> {
     if let Some(title) = lookup(TITLES, found.group(1)) {
-        // A street ends with it, a saint begins with it.
-        let is_street = found.group(1) == "St" && !found.after().starts_with(" ");
-        return (found.after().starts_with(' ') || is_street)
-            .then(|| if is_street { "Street.".to_owned() } else { title.to_owned() });
+        // A saint begins with it, a street ends with it.
+        return match found.next() {
+            Some(' ') if found.group(1) == "St" && follows_name(found) => {
+                Some(if found.ends_sentence() { "Street." } else { "Street" }.to_owned())
+            }
+            Some(' ') => Some(title.to_owned()),
+            Some(',') if found.group(1) == "St" => Some("Street".to_owned()),
+            _ if found.group(1) == "St" => Some("Street.".to_owned()),
+            _ => None,
+        };
     }
     let words = lookup(WORDS, found.group(1))?;
     Some(if found.ends_sentence() { format!("{words}.") } else { words.to_owned() })
+}
+
+/// Whether the word before is a name, not one that may begin a sentence.
+fn follows_name(found: &Found<'_>) -> bool {
+    let word = found.before().trim_end().rsplit(|c: char| !c.is_ascii_alphabetic()).next().unwrap_or_default();
+    let first_words = ["The", "From", "Near", "With", "And", "But", "For", "Visit", "Our"];
+    word.len() > 2 && word.starts_with(|c: char| c.is_ascii_uppercase()) && !first_words.contains(&word)
 }
 
 fn short(found: &Found<'_>) -> Option<String> {

@@ -1,17 +1,20 @@
 //! Signs between numbers: sums, comparisons, sizes.
 
+use super::super::Language;
 use super::rule::{Found, Read};
-use super::words::{by, cardinal};
+use super::words::{by, cardinal, number};
 
 pub(super) const RULES: &[(&str, Read)] =
-    &[(r"\s?([+×÷=≈≠<>≤≥±*·−/-])\s?", sign), (r"[²³]|\^[0-9]", power), (r"([0-9]+)\s?[xX]\s?([0-9]+)", size)];
+    &[(r"\s?([+×÷=≈≠<>≤≥±*·−/-])\s?", sign), (r"[²³]|\^(-?[0-9]+)", power), (r"([0-9]+)\s?[xX]\s?([0-9]+)", size)];
 
 /// How far around a sign an equals sign makes it part of a sum, in characters.
 const HORIZON: usize = 20;
 
 fn sign(found: &Found<'_>) -> Option<String> {
     let operand = |c: char| c.is_ascii_digit() || "()²³".contains(c);
-    let has_operands = found.previous().is_some_and(operand) && found.next().is_some_and(|c| operand(c) || c == '-');
+    let is_comparison = "=≈≠<>≤≥".contains(found.group(1));
+    let begins = |c: char| operand(c) || (is_comparison && c.is_ascii_alphabetic());
+    let has_operands = found.previous().is_some_and(begins) && found.next().is_some_and(|c| operand(c) || c == '-');
     let is_sum = || {
         let has_equals =
             |mut side: Box<dyn Iterator<Item = char> + '_>| side.by_ref().take(HORIZON).any(|c| "=≈≠".contains(c));
@@ -39,11 +42,17 @@ fn sign(found: &Found<'_>) -> Option<String> {
 fn power(found: &Found<'_>) -> Option<String> {
     let follows = found.previous().is_some_and(|c| c.is_alphanumeric() || c == ')');
     let words = match found.group(0) {
-        "²" | "^2" => by(found.language, "的平方", " squared"),
-        "³" | "^3" => by(found.language, "的立方", " cubed"),
-        _ => return None,
+        "²" | "^2" => by(found.language, "的平方", " squared").to_owned(),
+        "³" | "^3" => by(found.language, "的立方", " cubed").to_owned(),
+        _ => {
+            let exponent = number(found.group(1), found.language);
+            match found.language {
+                Language::Chinese => format!("的{exponent}次方"),
+                Language::English => format!(" to the power of {exponent}"),
+            }
+        }
     };
-    follows.then(|| words.to_owned())
+    follows.then_some(words)
 }
 
 /// 1920x1080

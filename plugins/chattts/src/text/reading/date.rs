@@ -29,6 +29,7 @@ const LAST_DAY: u32 = 31;
 
 pub(super) const RULES: &[(&str, Read)] = &[
     (r"([12][0-9]{3})([-/.])([0-9]{1,2})([-/.])([0-9]{1,2})", year_month_day),
+    (r"([12][0-9]{3})-(0[1-9]|1[0-2])", year_month),
     (r"([0-9]{1,2})/([0-9]{1,2})/([12][0-9]{3})", month_day_year),
     (r"([12][0-9]{3})年?\s?[-–—~至到]\s?([12][0-9]{3})年", years),
     (r"([0-9]{4})\s?年", full_year),
@@ -58,6 +59,16 @@ fn date(year_digits: &str, month: &str, day: &str, language: Language) -> Option
 fn year_month_day(found: &Found<'_>) -> Option<String> {
     let is_date = found.is_alone() && found.group(2) == found.group(4) && !matches!(found.next(), Some('-' | '/'));
     is_date.then(|| date(found.group(1), found.group(3), found.group(5), found.language))?
+}
+
+fn year_month(found: &Found<'_>) -> Option<String> {
+    let year = year(found.group(1), found.language);
+    let month: usize = found.group(2).parse().ok()?;
+    let words = match found.language {
+        Language::Chinese => format!("{year}年{}月", cardinal(&month.to_string(), found.language)),
+        Language::English => format!("{} {year}", MONTHS.get(month.checked_sub(1)?)?),
+    };
+    (found.is_alone() && found.next() != Some('-')).then_some(words)
 }
 
 /// The American order, or the British one where that is the only possible one.
@@ -121,8 +132,10 @@ fn month_year(found: &Found<'_>) -> Option<String> {
 /// The 1990s, the 80s.
 fn decade(found: &Found<'_>) -> Option<String> {
     let digits = found.group(1);
+    let follows =
+        ["the", "early", "mid", "late"].iter().any(|w| found.before().trim_end_matches([' ', '-']).ends_with(w));
     let singular = match digits.len() {
-        2 => cardinal(digits, Language::English),
+        2 if follows || found.group(0).starts_with('\'') => cardinal(digits, Language::English),
         4 if is_year(digits) => year(digits, Language::English),
         _ => return None,
     };

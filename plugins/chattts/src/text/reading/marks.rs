@@ -4,6 +4,10 @@ use super::super::Language;
 use super::super::characters::is_chinese;
 use super::words::by;
 
+/// A slash after one of these means "per".
+const PRICED: [char; 9] = ['元', '块', '角', '斤', '克', '吨', '次', '万', '千'];
+const ENGLISH_PRICED: [&str; 6] = ["dollars", "dollar", "cents", "euros", "pounds", "yuan"];
+
 /// What a character becomes.
 enum Mark {
     /// A word of its own, in Chinese and English.
@@ -140,6 +144,13 @@ pub(super) fn clear(text: &str, default: Language, continues: bool) -> String {
             }
             Mark::Space => writer.space(),
             Mark::Nothing => {}
+            // Five yuan a piece.
+            Mark::Word(..) if character == '/' && writer.out.ends_with(PRICED) => writer.out.push('每'),
+            Mark::Word(..) if character == '/' && ENGLISH_PRICED.iter().any(|word| writer.out.ends_with(word)) => {
+                writer.out.push_str(" per ");
+            }
+            // A share's name.
+            Mark::Word(..) if character == '$' && precedes_letter => {}
             Mark::Word(chinese, english) => match writer.language {
                 Language::Chinese => writer.out.push_str(chinese),
                 Language::English => {
@@ -197,6 +208,7 @@ mod tests {
             ("a—b", "a, b"),
             ("R&D", "R and D"),
             ("男/女", "男或女"),
+            ("九元/份", "九元每份"),
             ("first\nsecond.\n\nthird", "first. \nsecond. \nthird"),
             ("一\n二", "一。\n二"),
             ("...well", "well"),

@@ -2,13 +2,8 @@
 
 use super::super::Language;
 use super::rule::{Found, Read};
-use super::words::{by, cardinal, is_one, number};
+use super::words::{by, cardinal, digits, is_one, number};
 
-macro_rules! number {
-    () => {
-        r"((?:[0-9]{1,3}(?:,[0-9]{3})+|[0-9]+)(?:\.[0-9]+)?)"
-    };
-}
 macro_rules! symbol {
     () => {
         r"(US\$|HK\$|NT\$|A\$|C\$|S\$|\$|￥|¥|€|£|₩|₹|₽|฿|USD|RMB|CNY|EUR|GBP|JPY|HKD|KRW|TWD)"
@@ -21,9 +16,9 @@ macro_rules! scale {
 }
 
 pub(super) const RULES: &[(&str, Read)] = &[
-    (concat!(symbol!(), r"\s?", number!(), r"\s?[-–—~至到]\s?", symbol!(), "?", number!(), scale!()), prefixed_range),
-    (concat!(symbol!(), r"\s?", number!(), scale!()), prefixed),
-    (concat!(number!(), scale!(), r"\s?", symbol!()), suffixed),
+    (concat!(symbol!(), r"\s?", digits!(), r"\s?[-–—~至到]\s?", symbol!(), "?", digits!(), scale!()), prefixed_range),
+    (concat!(symbol!(), r"\s?", digits!(), scale!()), prefixed),
+    (concat!(digits!(), scale!(), r"\s?", symbol!()), suffixed),
 ];
 
 /// What a currency is called.
@@ -104,7 +99,11 @@ fn amount(amount: &str, scale_name: &str, symbol: &str, language: Language) -> O
 
 fn prefixed(found: &Found<'_>) -> Option<String> {
     let touches = found.previous().is_some_and(|c| c.is_ascii_alphabetic());
-    (!touches && found.ends_alone()).then(|| amount(found.group(2), found.group(3), found.group(1), found.language))?
+    let words = amount(found.group(2), found.group(3), found.group(1), found.language)?;
+    // Some write both the sign and the name.
+    let name = currency(found.group(1))?.chinese;
+    let words = if found.after().starts_with(name) { words.replace(name, "") } else { words };
+    (!touches && found.ends_alone()).then_some(words)
 }
 
 fn prefixed_range(found: &Found<'_>) -> Option<String> {

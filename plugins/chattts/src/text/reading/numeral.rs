@@ -2,30 +2,25 @@
 
 use super::super::Language;
 use super::rule::{Found, Read};
-use super::words::{by, cardinal, count, is_year, number, ordinal, spelled, year};
-
-macro_rules! number {
-    () => {
-        r"((?:[0-9]{1,3}(?:,[0-9]{3})+|[0-9]+)(?:\.[0-9]+)?)"
-    };
-}
+use super::words::{by, cardinal, count, digits, is_year, number, ordinal, spelled, year};
 
 pub(super) const RULES: &[(&str, Read)] = &[
     (r"([0-9]{1,3}(?:,[0-9]{3})+|[0-9]+)(?:st|nd|rd|th)\b", english_ordinal),
     (r"(?:\bN[oO]\.\s?|№\s?|#)([0-9]+)", numbered),
     (r"24/7", always),
     (r"[0-9]+(?:\.[0-9]+){2,}", version),
-    (r"([0-9]+)\s?[:：]\s?([0-9]+)", ratio),
-    (concat!(number!(), r"\s?[-–—~]\s?", number!()), range),
+    (r"[0-9]+(?:\.[0-9]+)?(?:\s?[:：]\s?[0-9]+(?:\.[0-9]+)?)+", ratio),
+    (concat!(digits!(), r"\s?[-–—~]\s?", digits!()), range),
     (r"(?:([0-9]+) )?([0-9]+)/([0-9]+)", fraction),
-    (concat!(r"([-+])", number!()), signed),
+    (concat!(r"([-+])", digits!()), signed),
+    (concat!(digits!(), r"\+"), more),
     (r"\.([0-9]+)", decimals),
-    (number!(), plain),
+    (digits!(), plain),
 ];
 
 /// Before one of these, two is 两: measure words, units of time and money, the larger powers of ten.
 const COUNTED: &str = "个只条张件位名本辆台杯瓶碗盘块片颗粒根支把双对套间座栋家所部篇首句段遍次回趟步天年周岁米斤吨克公升倍种类样层头匹棵朵\
-                       场轮顿份组批百千万亿元毛角分秒小点站箱包袋盒門门口股人者国";
+                       场轮顿份组批百千万亿元毛角分秒小点站箱包袋盒门股人者国多余";
 
 fn english_ordinal(found: &Found<'_>) -> Option<String> {
     found.begins_alone().then(|| ordinal(found.group(1)))
@@ -54,10 +49,10 @@ fn version(found: &Found<'_>) -> Option<String> {
     Some(parts.join(by(found.language, "点", " point ")))
 }
 
+/// 3:2, 1:2:3
 fn ratio(found: &Found<'_>) -> Option<String> {
-    let words = |digits| cardinal(digits, found.language);
-    let to = by(found.language, "比", " to ");
-    found.is_alone().then(|| format!("{}{to}{}", words(found.group(1)), words(found.group(2))))
+    let parts = found.group(0).split([':', '：']).map(|digits| number(digits.trim(), found.language));
+    found.is_alone().then(|| parts.collect::<Vec<_>>().join(by(found.language, "比", " to ")))
 }
 
 /// Three to five; a score where the first is the larger one.
@@ -67,7 +62,9 @@ fn range(found: &Found<'_>) -> Option<String> {
     let to = if is_score { by(found.language, "比", " to ") } else { by(found.language, "到", " to ") };
     let glued = found.previous().is_some_and(|c| c.is_ascii_alphabetic());
     let is_range = (found.begins_alone() || glued) && found.ends_alone();
-    is_range.then(|| format!("{}{to}{}", read(found, first, false), read(found, last, !is_score)))
+    let is_years = is_recent(first) && is_recent(last);
+    let number = |text, is_last| if is_years { year(text, found.language) } else { read(found, text, is_last) };
+    is_range.then(|| format!("{}{to}{}", number(first, false), number(last, !is_score)))
 }
 
 fn fraction(found: &Found<'_>) -> Option<String> {
@@ -86,6 +83,7 @@ fn fraction(found: &Found<'_>) -> Option<String> {
                 "2" => ("half".to_owned(), "halves".to_owned()),
                 "4" => ("quarter".to_owned(), "quarters".to_owned()),
                 // Large denominators are said as numbers.
+                _ if top == bottom => return Some(format!("{0} {0}", words(top))),
                 _ if bottom.len() > 2 || bottom == "1" => {
                     return Some(format!("{} over {}", words(top), words(bottom)));
                 }
@@ -115,29 +113,44 @@ fn signed(found: &Found<'_>) -> Option<String> {
 
 /// A number by itself, by what stands before and after it.
 fn read(found: &Found<'_>, text: &str, is_last: bool) -> String {
-    let counts = || {
-        let after = if is_last { found.after().trim_start_matches(' ') } else { "" };
-        after.starts_with(|c| COUNTED.contains(c)) && found.previous() != Some('第')
-    };
+    let after = if is_last { found.after().trim_start_matches(' ') } else { "" };
+    let counts = after.starts_with(|c| COUNTED.contains(c));
+    let is_glued = found.previous().is_some_and(|c| c.is_ascii_alphabetic()) && text.len() >= SHORTEST_CODE;
     match found.language {
-        Language::Chinese if counts() => count(text, found.language),
-        Language::English if is_year(text) && is_said_as_year(found, text) => year(text, found.language),
+        language if is_glued && text.bytes().all(|b| b.is_ascii_digit()) => spelled(text, language),
+        Language::Chinese if counts && found.previous() != Some('第') => count(text, found.language),
+        Language::Chinese if is_last && is_recent(text) && !text.ends_with("00") && !counts => {
+            year(text, found.language)
+        }
+        Language::English if is_year(text) && (is_recent(text) || is_announced(found)) => year(text, found.language),
         _ => number(text, found.language),
     }
 }
 
-/// The first year that is taken for one wherever it stands.
-const RECENT: u32 = 1900;
+/// Digits after letters that are a code: flight BA249.
+const SHORTEST_CODE: usize = 3;
 
-/// Four digits are a year if they are recent or a word before them says so.
-fn is_said_as_year(found: &Found<'_>, digits: &str) -> bool {
+/// Four digits that are a year wherever they stand.
+fn is_recent(digits: &str) -> bool {
+    digits.len() == 4 && matches!(digits.parse(), Ok(1900..=2099_u32))
+}
+
+/// Whether the word before says that this is a year.
+fn is_announced(found: &Found<'_>) -> bool {
     let word = found.before().trim_end().rsplit(' ').next().unwrap_or_default();
-    let announces = ["in", "since", "by", "from", "until", "year", "of", "to", "before", "after", "circa"];
-    matches!(digits.parse(), Ok(RECENT..=u32::MAX)) || announces.iter().any(|w| word.eq_ignore_ascii_case(w))
+    let announcing = ["in", "since", "by", "from", "until", "year", "of", "to", "before", "after", "circa"];
+    announcing.iter().any(|w| word.eq_ignore_ascii_case(w))
 }
 
 fn plain(found: &Found<'_>) -> Option<String> {
     Some(read(found, found.group(0), true))
+}
+
+/// 100+ users
+fn more(found: &Found<'_>) -> Option<String> {
+    let ends = !found.next().is_some_and(|c| c.is_ascii_alphanumeric() || c == '+');
+    let words = || number(found.group(1), found.language) + by(found.language, "多", " plus");
+    (found.begins_alone() && ends).then(words)
 }
 
 /// .5

@@ -6,11 +6,14 @@ use super::words::{by, count, is_one, number};
 
 macro_rules! number {
     () => {
-        r"(-?(?:[0-9]{1,3}(?:,[0-9]{3})+|[0-9]+)(?:\.[0-9]+)?)"
+        r"([-+]?(?:[0-9]{1,3}(?:,[0-9]{3})+|[0-9]+)(?:\.[0-9]+)?)"
     };
 }
 
 pub(super) const RULES: &[(&str, Read)] = &[
+    (r"([0-9]+)\s?h\s?([0-9]{1,2})\s?m(?:in)?\b", duration),
+    (r#"([0-9]{1,2})'\s?([0-9]{1,2})""#, feet),
+    (concat!(number!(), r"([kwMB])"), scaled),
     (concat!(number!(), r"\s?[%％]?\s?[-–—~至到]\s?", number!(), r"\s?([%‰])"), percent_range),
     (concat!(number!(), r"\s?([%‰])"), percent),
     (
@@ -23,6 +26,7 @@ pub(super) const RULES: &[(&str, Read)] = &[
         measured_range,
     ),
     (concat!(number!(), r"\s?(°?[A-Za-zµμΩ]*[²³23]?(?:/[A-Za-z]+[²³23]?)?)"), measured),
+    (r"\b(?:km|cm|m)[²³]", area),
 ];
 
 /// A unit: its signs, its English names for one and for many, its Chinese name.
@@ -100,10 +104,13 @@ const UNITS: &[Unit] = &[
     (&["Pa"], "pascal", "pascals", "帕"),
 ];
 
-/// A minus sign after a word or a number is a dash; the number without it, and what is said for it.
+/// A sign after a word or a number joins them; the number without it, and what is said for it.
 fn signed<'t>(found: &Found<'_>, text: &'t str) -> (&'t str, &'static str) {
     match text.strip_prefix('-') {
         Some(rest) if found.previous().is_some_and(|c| c.is_ascii_alphanumeric()) => (rest, " "),
+        None if text.starts_with('+') && found.previous().is_some_and(|c| c.is_ascii_alphanumeric()) => {
+            (&text[1..], by(found.language, "加", " plus "))
+        }
         _ => (text, ""),
     }
 }
@@ -117,10 +124,19 @@ fn percent_word(sign: &str, language: Language) -> &'static str {
 
 fn percentage(text: &str, sign: &str, language: Language) -> String {
     let word = percent_word(sign, language);
-    match (language, text.strip_prefix('-')) {
-        (Language::English, _) => format!("{}{word}", number(text, language)),
-        (Language::Chinese, Some(rest)) => format!("负{word}{}", number(rest, language)),
-        (Language::Chinese, None) => format!("{word}{}", number(text, language)),
+    match language {
+        Language::English => format!("{}{word}", number(text, language)),
+        Language::Chinese => {
+            let unsigned = text.trim_start_matches(['-', '+']);
+            let sign = if text.starts_with('-') {
+                "负"
+            } else if text.starts_with('+') {
+                "正"
+            } else {
+                ""
+            };
+            format!("{sign}{word}{}", number(unsigned, language))
+        }
     }
 }
 
@@ -172,4 +188,45 @@ fn measured_range(found: &Found<'_>) -> Option<String> {
     let is_range = agrees && found.begins_alone() && ends_unit(found);
     let to = by(found.language, "到", " to ");
     is_range.then(|| format!("{}{to}{}", count(first, found.language), quantity(last, name, found.language)))
+}
+
+/// 2h30min
+fn duration(found: &Found<'_>) -> Option<String> {
+    let part = |digits: &str, sign| {
+        let digits = digits.trim_start_matches('0');
+        Some(quantity(digits, unit_name(sign, is_one(digits), found.language)?, found.language))
+    };
+    let (hours, minutes) = (part(found.group(1), "h")?, part(found.group(2), "min")?);
+    let is_duration = found.begins_alone() && [1, 2].iter().all(|group| found.group(*group).bytes().any(|b| b != b'0'));
+    is_duration.then(|| format!("{hours}{}{minutes}", by(found.language, "", " ")))
+}
+
+/// Feet and inches: 5'6".
+fn feet(found: &Found<'_>) -> Option<String> {
+    let part = |digits, one, many, chinese| {
+        let name = if is_one(digits) { one } else { many };
+        format!("{}{}", number(digits, found.language), by(found.language, chinese, name))
+    };
+    let (feet, inches) = (found.group(1), found.group(2));
+    let words =
+        part(feet, " foot", " feet", "英尺") + by(found.language, "", " ") + &part(inches, " inch", " inches", "英寸");
+    found.begins_alone().then_some(words)
+}
+
+/// A unit of area or volume without a number: per m².
+fn area(found: &Found<'_>) -> Option<String> {
+    let name = unit_name(found.group(0), found.previous() == Some('/'), found.language)?;
+    Some(name.to_owned())
+}
+
+/// 5k, and in Chinese 10w, in English 1.2M.
+fn scaled(found: &Found<'_>) -> Option<String> {
+    let scale = match (found.group(2), found.language) {
+        ("k", language) => by(language, "千", " thousand"),
+        ("w", Language::Chinese) => "万",
+        ("M", Language::English) => " million",
+        ("B", Language::English) => " billion",
+        _ => return None,
+    };
+    found.is_alone().then(|| format!("{}{scale}", count(found.group(1), found.language)))
 }

@@ -131,8 +131,11 @@ impl<'t> Found<'t> {
     }
 }
 
-/// The language of the nearest words on both sides, within the sentence, if they agree.
+/// The language of the nearest words on both sides, within the sentence, if they agree. Letters that touch the match (5G, mp3) are a part of
+/// the same word and say nothing.
 fn language_around(before: &str, after: &str, default: Language) -> Language {
+    let before = before.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let after = after.trim_start_matches(|c: char| c.is_ascii_alphabetic());
     match (nearest(before.chars().rev()), nearest(after.chars())) {
         (Some(a), Some(b)) if a != b => default,
         (Some(language), _) | (None, Some(language)) => language,

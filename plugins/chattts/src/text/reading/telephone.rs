@@ -19,6 +19,8 @@ pub(super) const RULES: &[(&str, Read)] = &[
         code,
     ),
     (r"(?i)(\b(?:code|pin|password|extension|ext\.)(?: is|:)? )([0-9]{3,})", code),
+    // Rooms.
+    (r"([0-9]{3,4})(室|号房|房间)", room),
     // Several groups: serial numbers.
     (r"[0-9]+(?:-[0-9]+){2,}", serial),
 ];
@@ -45,6 +47,10 @@ fn telephone(found: &Found<'_>) -> Option<String> {
 fn code(found: &Found<'_>) -> Option<String> {
     let ends = found.ends_alone() && found.next() != Some('-');
     ends.then(|| format!("{}{}", found.group(1), spelled(found.group(2), found.language)))
+}
+
+fn room(found: &Found<'_>) -> Option<String> {
+    found.begins_alone().then(|| format!("{}{}", spelled(found.group(1), found.language), found.group(2)))
 }
 
 fn serial(found: &Found<'_>) -> Option<String> {

@@ -34,11 +34,14 @@ fn words(found: &Found<'_>, first: usize) -> Option<String> {
     Some(match found.language {
         Language::Chinese => {
             let padded = |digits: &str| if digits.starts_with('0') { "零" } else { "" }.to_owned() + &number(digits);
-            let mut words = format!("{}{}点", half.map_or("", chinese_half), count(&hour, found.language));
+            let takes = ["用时", "耗时", "历时", "时长"].iter().any(|word| found.before().ends_with(word));
+            let unit = if takes && second.is_some() { "小时" } else { "点" };
+            let mut words = format!("{}{}{unit}", half.map_or("", chinese_half), count(&hour, found.language));
+            let second = second.filter(|second| *second != "00");
             if minute != "00" || second.is_some() {
                 words += &if minute == "00" { "零分".to_owned() } else { padded(minute) + "分" };
             }
-            if let Some(second) = second.filter(|second| *second != "00") {
+            if let Some(second) = second {
                 words += &(padded(second) + "秒");
             }
             words
@@ -74,13 +77,23 @@ fn with_stop(found: &Found<'_>, words: String) -> String {
     if found.group(0).ends_with('.') && found.ends_sentence() { words + "." } else { words }
 }
 
+/// Whether the match isn't a part of a longer row of numbers and colons.
 fn is_time(found: &Found<'_>) -> bool {
-    let touches = |c: Option<char>| matches!(c, Some(':' | '：'));
-    found.is_alone() && !touches(found.previous()) && !touches(found.next())
+    let goes_on = |mut side: Box<dyn Iterator<Item = char> + '_>| {
+        matches!(side.next(), Some(':' | '：')) && side.next().is_some_and(|c| c.is_ascii_digit())
+    };
+    found.is_alone() && !goes_on(Box::new(found.before().chars().rev())) && !goes_on(Box::new(found.after().chars()))
+}
+
+/// Whether the numbers are goals: 比分 comes before them, or winning after.
+fn is_score(found: &Found<'_>) -> bool {
+    let before = found.before().trim_end_matches([' ', '：', ':', '是', '为']);
+    before.ends_with("比分")
+        || ["战胜", "击败", "大胜", "险胜", "获胜", "领先", "落后"].iter().any(|w| found.after().starts_with(w))
 }
 
 fn time(found: &Found<'_>) -> Option<String> {
-    is_time(found).then(|| Some(with_stop(found, words(found, 1)?)))?
+    (is_time(found) && !is_score(found)).then(|| Some(with_stop(found, words(found, 1)?)))?
 }
 
 fn range(found: &Found<'_>) -> Option<String> {

@@ -4,6 +4,14 @@ use syrinx_plugin_common::numbers::{chinese, english};
 
 use super::super::Language;
 
+/// The pattern of a number as a group: digits, perhaps in groups of three, perhaps with decimals.
+macro_rules! digits {
+    () => {
+        r"((?:[0-9]{1,3}(?:,[0-9]{3})+|[0-9]+)(?:\.[0-9]+)?)"
+    };
+}
+pub(super) use digits;
+
 /// More digits than this are a code, not a number.
 const LONGEST_NUMBER: usize = 12;
 
@@ -27,11 +35,12 @@ pub(super) fn spelled(digits: &str, language: Language) -> String {
     }
 }
 
-/// A number: digits, perhaps in groups of three, perhaps with decimals, perhaps with a minus sign.
+/// A number: digits, perhaps in groups of three, perhaps with decimals, perhaps with a sign.
 pub(super) fn number(text: &str, language: Language) -> String {
-    let (sign, text) = match text.strip_prefix('-') {
-        Some(rest) => (by(language, "负", "minus "), rest),
-        None => ("", text),
+    let (sign, text) = match (text.strip_prefix('-'), text.strip_prefix('+')) {
+        (Some(rest), _) => (by(language, "负", "minus "), rest),
+        (_, Some(rest)) => (by(language, "正", "plus "), rest),
+        _ => ("", text),
     };
     let Some((whole, decimals)) = text.split_once('.') else { return format!("{sign}{}", cardinal(text, language)) };
     let (whole, decimals) = (cardinal(whole, language), spelled(decimals, language));
