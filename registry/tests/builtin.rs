@@ -301,6 +301,20 @@ fn onnx_runtime_has_a_build_for_the_usual_machines() {
 }
 
 #[test]
+fn libtorch_brings_all_its_libraries() {
+    let catalogue = Catalogue::builtin();
+    let runtime = catalogue.runtime("libtorch").unwrap();
+    let builds: Vec<(&str, &str)> =
+        runtime.builds.iter().map(|build| (build.os.as_str(), build.arch.as_str())).collect();
+    assert_eq!(builds, [("linux", "x86_64"), ("linux", "aarch64"), ("macos", "aarch64")]);
+    for build in &runtime.builds {
+        let names = build.sources[0].file_names();
+        assert!(names.contains(&build.library) && names.iter().all(|name| name.starts_with("lib/")), "{names:?}");
+    }
+    assert_eq!(catalogue.model("ChatTTS").unwrap().runtimes, ["libtorch"]);
+}
+
+#[test]
 fn companions_follow_the_launch_options() {
     let catalogue = Catalogue::builtin();
     let assets = |model: &str, changes: Value| -> Vec<String> {

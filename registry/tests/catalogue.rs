@@ -114,10 +114,10 @@ fn misspelt_references_are_shown_in_their_place() {
     assert_eq!(excerpt, "  |\n9 | assets = [\"misaky\"]\n  |           ^^^^^^^^");
     let text = with("multilingual = true", "multilingual = true\nlanguage_set = \"wisper\"");
     assert_eq!(problem(&text).2, "unknown language set `wisper`; did you mean `whisper`?");
-    let text = with("multilingual = true", "multilingual = true\nruntimes = [\"libtorch\"]");
+    let text = with("multilingual = true", "multilingual = true\nruntimes = [\"tensorflow\"]");
     let error = load(&text).unwrap_err();
-    assert!(error.to_string().ends_with("\n  = accepted: onnxruntime"), "{error}");
-    assert_eq!(error.problems[0].message, "unknown runtime `libtorch`");
+    assert!(error.to_string().ends_with("\n  = accepted: libtorch, onnxruntime"), "{error}");
+    assert_eq!(error.problems[0].message, "unknown runtime `tensorflow`");
 }
 
 #[test]

@@ -293,8 +293,13 @@ impl Drop for Server {
 
 /// A folder with the plugins of real models.
 pub fn real_plugins() -> PathBuf {
-    let plugins = workspace::scratch("e2e-plugins");
-    for family in ["whisper", "kokoro", "funasr"] {
+    plugins_of("e2e-plugins", &["whisper", "kokoro", "funasr"])
+}
+
+/// A folder `name` with the plugins of these families.
+pub fn plugins_of(name: &str, families: &[&str]) -> PathBuf {
+    let plugins = workspace::scratch(name);
+    for family in families {
         let built = workspace::plugin(family);
         let name = fixtures::library_name(&format!("syrinx_plugin_{family}"));
         fixtures::replace(&built, &plugins.join(name));

@@ -1,9 +1,9 @@
 //! Building with cargo, and which test binaries come out.
 //!
-//! Everything is built as one selection, the whole workspace with all targets. Cargo unifies features over what is
+//! Everything is built as one selection, the whole workspace with all targets, and with libtorch where it is. Cargo unifies features over what is
 //! selected, so another selection would build heavy dependencies a second time.
 
-use crate::{command, place};
+use crate::{command, libtorch, place};
 use serde_json::Value;
 use std::{
     fs,
@@ -41,6 +41,7 @@ pub(crate) fn kit_binaries() -> Result<Vec<TestBinary>, String> {
 
 fn test_binaries(arguments: &[&str]) -> Result<Vec<TestBinary>, String> {
     let mut cargo = command::cargo(arguments);
+    libtorch::configure(&mut cargo);
     cargo.arg("--message-format=json-render-diagnostics");
     let messages = command::output(&mut cargo)?;
     let mut binaries: Vec<_> = messages.lines().filter_map(test_binary).collect();
@@ -96,7 +97,9 @@ pub(crate) fn place_plugins() -> Result<PathBuf, String> {
 
 /// Builds the programs and plugins, for serving: no tests.
 pub(crate) fn programs() -> Result<(), String> {
-    command::run(&mut command::cargo(&["build", "--release", "--workspace"]))
+    let mut cargo = command::cargo(&["build", "--release", "--workspace"]);
+    libtorch::configure(&mut cargo);
+    command::run(&mut cargo)
 }
 
 #[cfg(test)]

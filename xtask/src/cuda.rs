@@ -4,12 +4,8 @@
 //! found at the first call, so that what is built also runs where there is no CUDA. `plugins/common/src/cuda.rs` opens the
 //! real libraries before. Only the runtime (`cudart`), which is called while a library is being loaded, is linked into it.
 
-use crate::{command, place};
-use std::{
-    env, fs,
-    path::{Path, PathBuf},
-    process::Command,
-};
+use crate::{command, place, wheels};
+use std::{env, fs, path::PathBuf, process::Command};
 
 /// Where the wheels put everything, below the folder that they are installed in.
 const ROOT: &str = "nvidia/cu13";
@@ -89,20 +85,7 @@ pub(crate) fn libraries(program: &mut Command) -> Result<(), String> {
 /// Installs the wheels of `xtask/cuda/<name>.txt`, unless they are there.
 fn install(name: &str) -> Result<PathBuf, String> {
     let list = place::root().join("xtask/cuda").join(name).with_extension("txt");
-    let named = |path: &Path, error| format!("{}: {error}", path.display());
-    let wanted = fs::read(&list).map_err(|error| named(&list, error))?;
     let target = folder().join(name);
-    // A copy of the list, written last, tells what is installed.
-    let installed = target.join("installed.txt");
-    if fs::read(&installed).is_ok_and(|installed| installed == wanted) {
-        return Ok(target);
-    }
-    if target.exists() {
-        fs::remove_dir_all(&target).map_err(|error| named(&target, error))?;
-    }
-    let mut pip = Command::new("python3");
-    pip.args(["-m", "pip", "install", "--quiet", "--no-deps", "--only-binary", ":all:", "--require-hashes"]);
-    command::run(pip.arg("--target").arg(&target).arg("--requirement").arg(&list))?;
-    fs::write(&installed, wanted).map_err(|error| named(&installed, error))?;
+    wheels::install(&list, &target)?;
     Ok(target)
 }

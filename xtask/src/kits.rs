@@ -2,7 +2,7 @@
 
 use crate::{
     build::{self, TestBinary},
-    command,
+    command, libtorch,
     test::tally::Tally,
 };
 use clap::Args;
@@ -30,6 +30,9 @@ pub(crate) struct Kits {
 
 impl Kits {
     pub(crate) fn run(self) -> Result<ExitCode, String> {
+        if self.families.iter().any(|family| family == libtorch::FAMILY) {
+            libtorch::provide()?;
+        }
         let binaries = build::kit_binaries()?;
         let known: Vec<&str> = binaries.iter().map(family).collect();
         if let Some(unknown) = self.families.iter().find(|name| !known.contains(&name.as_str())) {

@@ -7,6 +7,7 @@ mod command;
 mod cuda;
 mod dev;
 mod kits;
+mod libtorch;
 mod node;
 mod place;
 mod plugin;
@@ -14,6 +15,7 @@ mod serve;
 mod soak;
 mod test;
 mod venv;
+mod wheels;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;

@@ -1,15 +1,15 @@
 //! `cargo xtask plugin`: one plugin, also for NVIDIA cards.
 
-use crate::{build, command, cuda, place};
+use crate::{build, command, cuda, libtorch, place};
 use clap::Args;
-use std::process::ExitCode;
+use std::process::{Command, ExitCode};
 
 #[derive(Debug, Args)]
 pub(crate) struct Plugin {
-    /// Folder of the plugin below `plugins/`
+    /// Folder of the plugin below `plugins/`. For `chattts`, libtorch is fetched (0.5 GB)
     family: String,
     /// Build it for NVIDIA cards, with a CUDA compiler that is fetched unless it is there. The plugin then computes on cards where they and
-    /// CUDA's libraries are, and on the processor everywhere
+    /// CUDA's libraries are, and on the processor everywhere. For `chattts`, libtorch for cards is fetched (3.2 GB)
     #[arg(long)]
     cuda: bool,
     /// Run this example of the plugin, built the same way; with --cuda, CUDA's libraries are fetched for it (600 MB)
@@ -33,23 +33,34 @@ impl Plugin {
         } else {
             cargo.arg("--lib");
         }
-        if self.cuda {
-            cuda::toolkit()?.configure(&mut cargo);
-            if self.example.is_some() {
-                cuda::libraries(&mut cargo)?;
-            }
-        }
+        let has_own_folder = self.configure(&mut cargo)?;
         if self.example.is_some() {
             command::run(cargo.arg("--").args(&self.rest))?;
             return Ok(ExitCode::SUCCESS);
         }
         command::run(&mut cargo)?;
         let library = place::plugin_library(&self.family);
-        if self.cuda {
+        if has_own_folder {
             println!("{}", cuda::release().join(library).display());
         } else {
             println!("{}", build::place_plugins()?.join(library).display());
         }
         Ok(ExitCode::SUCCESS)
+    }
+
+    /// Makes `cargo` build with what the plugin needs; whether into CUDA's own folder.
+    fn configure(&self, cargo: &mut Command) -> Result<bool, String> {
+        if self.family == libtorch::FAMILY {
+            let libtorch = if self.cuda { libtorch::provide_cuda()? } else { libtorch::provide()? };
+            libtorch.configure(cargo);
+            return Ok(false);
+        }
+        if self.cuda {
+            cuda::toolkit()?.configure(cargo);
+            if self.example.is_some() {
+                cuda::libraries(cargo)?;
+            }
+        }
+        Ok(self.cuda)
     }
 }

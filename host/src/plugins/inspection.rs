@@ -16,6 +16,9 @@ pub enum InspectionError {
     /// It was opened, and is no plugin for this host.
     #[error("{0}")]
     Refused(String),
+    /// The dynamic linker can't open it.
+    #[error("{0}")]
+    Unlinkable(String),
     /// Opening it took its process down.
     #[error("opening it ends the process ({ending}); rebuild it{last_words}")]
     Deadly {
@@ -36,7 +39,7 @@ pub(crate) use process::inspect;
 #[cfg(unix)]
 mod process {
     use super::{InspectionError, Manifest};
-    use serde::Deserialize as _;
+    use serde::{Deserialize, Serialize};
     use std::{
         io::{self, PipeReader, Read as _, Write as _},
         os::{
@@ -49,7 +52,7 @@ mod process {
         thread,
         time::Duration,
     };
-    use syrinx_plugin_api::host_side::PluginLibrary;
+    use syrinx_plugin_api::host_side::{OpenError, PluginLibrary};
 
     /// The command that [`answer`]s.
     pub(crate) const COMMAND: &str = "inspect-plugin";
@@ -60,6 +63,25 @@ mod process {
     /// Bytes of its last words that are shown, and how long they may be on their way after the end.
     const LAST_WORDS: u64 = 2000;
     const ECHO: Duration = Duration::from_millis(200);
+
+    /// What is wrong with a file, on its way.
+    #[derive(Serialize, Deserialize)]
+    struct Complaint {
+        message: String,
+        is_linkers: bool,
+    }
+
+    impl Complaint {
+        fn of(error: OpenError) -> Self {
+            Self { is_linkers: matches!(error, OpenError::Linker(_)), message: error.to_string() }
+        }
+    }
+
+    impl From<Complaint> for InspectionError {
+        fn from(complaint: Complaint) -> Self {
+            if complaint.is_linkers { Self::Unlinkable(complaint.message) } else { Self::Refused(complaint.message) }
+        }
+    }
 
     /// What the plugin in `file` says of itself.
     pub(crate) fn inspect(file: &Path) -> Result<Manifest, InspectionError> {
@@ -73,14 +95,14 @@ mod process {
         // Its ends of socket and pipe must be its own, or their end would never be seen.
         drop(command);
         let last_words = listen(said);
-        let answer = Result::deserialize(&mut serde_json::Deserializer::from_reader(&ours));
+        let answer = Result::<Manifest, Complaint>::deserialize(&mut serde_json::Deserializer::from_reader(&ours));
         let ended_itself = matches!(&answer, Err(error) if error.is_eof());
         if !ended_itself {
             let _ = child.kill();
         }
         let ending = child.wait().map_or_else(|error| error.to_string(), |status| status.to_string());
         match answer {
-            Ok(answer) => answer.map_err(InspectionError::Refused),
+            Ok(answer) => answer.map_err(Complaint::into),
             Err(_) if !ended_itself => Err(InspectionError::Endless(PATIENCE.as_secs())),
             Err(_) => {
                 let words = last_words.recv_timeout(ECHO).unwrap_or_default();
@@ -114,7 +136,7 @@ mod process {
     /// When nobody listens there.
     pub(crate) fn answer(file: &Path) -> io::Result<()> {
         let mut asker = UnixStream::from(io::stdin().as_fd().try_clone_to_owned()?);
-        let answer = PluginLibrary::open(file).map_err(|error| error.to_string());
+        let answer = PluginLibrary::open(file).map_err(Complaint::of);
         let answer = answer.as_ref().map(PluginLibrary::manifest);
         asker.write_all(&serde_json::to_vec(&answer)?)
     }

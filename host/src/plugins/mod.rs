@@ -32,6 +32,7 @@ use std::{
     },
 };
 use syrinx_plugin_api::host_side::{OpenError, PluginLibrary};
+use syrinx_registry::{Catalogue, RuntimeEntry};
 use trust::Refusal;
 
 /// Why a plugin file isn't in use.
@@ -52,6 +53,15 @@ pub enum PluginError {
     /// It can't be opened in this process.
     #[error(transparent)]
     Open(#[from] OpenError),
+    /// It is linked with a runtime that isn't where it looks for it.
+    #[error(
+        "runtime missing: {runtime}. Run `syrinx pull --runtime {runtime}`; if that doesn't help, the plugin was built where {runtime} is in another \
+         place: name its folder in LD_LIBRARY_PATH"
+    )]
+    Runtime {
+        /// Its name in the catalogue.
+        runtime: String,
+    },
     /// It has no name.
     #[error("its manifest has no name")]
     Nameless,
@@ -177,7 +187,7 @@ impl Plugins {
             None => {
                 let number = self.next_number();
                 let staged = self.staging.stage(&content, number, path.file_name().unwrap_or_default())?;
-                let manifest = inspection::inspect(staged.path())?;
+                let manifest = inspection::inspect(staged.path()).map_err(|error| explained(error, staged.path()))?;
                 Arc::new(Generation::of_file(number, path.to_owned(), content.digest, staged, manifest))
             }
         };
@@ -264,8 +274,46 @@ impl Plugins {
     }
 }
 
+/// What a refusal by the dynamic linker means for a plugin that names a runtime's library: that one is missing.
+fn explained(error: InspectionError, path: &Path) -> PluginError {
+    if !matches!(error, InspectionError::Unlinkable(_)) {
+        return error.into();
+    }
+    let content = std::fs::read(path).unwrap_or_default();
+    let is_named = |runtime: &RuntimeEntry| {
+        let library = runtime.build().and_then(|build| Path::new(&build.library).file_name());
+        let name = library.map(|name| name.as_encoded_bytes()).filter(|name| !name.is_empty());
+        name.is_some_and(|name| content.windows(name.len()).any(|window| window == name))
+    };
+    match Catalogue::builtin().runtimes().find(|runtime| is_named(runtime)) {
+        Some(runtime) => PluginError::Runtime { runtime: runtime.name.clone() },
+        None => error.into(),
+    }
+}
+
 /// Whether a file name looks like a plugin of this platform.
 pub fn is_plugin_file(path: &Path) -> bool {
     let hidden = path.file_name().is_none_or(|name| name.to_string_lossy().starts_with('.'));
     !hidden && path.extension().is_some_and(|extension| extension == std::env::consts::DLL_EXTENSION)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_missing_runtime_is_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("plugin.so");
+        let refused = |content: &str| {
+            std::fs::write(&file, content).unwrap();
+            explained(InspectionError::Unlinkable("dlopen failed".to_owned()), &file)
+        };
+        let text = refused("\0libc10.so\0libtorch_cpu.so\0").to_string();
+        assert!(text.contains("runtime missing") && text.contains("pull --runtime libtorch"), "{text}");
+        assert!(matches!(refused("\0libother.so\0"), PluginError::Inspection(_)));
+        let other = InspectionError::Refused("it is no plugin".to_owned());
+        assert!(matches!(explained(other, &file), PluginError::Inspection(InspectionError::Refused(_))));
+    }
 }

@@ -40,6 +40,7 @@ const BUILTIN: &[(&str, &str)] = &[
     ("<builtin>/models/kokoro.toml", include_str!("../../models/kokoro.toml")),
     ("<builtin>/models/listed.toml", include_str!("../../models/listed.toml")),
     ("<builtin>/models/whisper.toml", include_str!("../../models/whisper.toml")),
+    ("<builtin>/runtimes/libtorch.toml", include_str!("../../runtimes/libtorch.toml")),
     ("<builtin>/runtimes/onnxruntime.toml", include_str!("../../runtimes/onnxruntime.toml")),
 ];
 

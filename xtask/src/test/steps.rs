@@ -3,7 +3,7 @@
 use super::{Step, tally::Tally};
 use crate::{
     build::{self, TestBinary},
-    command, node, place, venv,
+    command, libtorch, node, place, venv,
 };
 use std::{
     fs,
@@ -33,8 +33,9 @@ impl Run {
         match step {
             Step::Format => format(),
             Step::Lint => {
-                let mut clippy = command::cargo(&["clippy", "--release", "--workspace", "--all-targets", "--"]);
-                check(clippy.args(["--deny", "warnings"]))
+                let mut clippy = command::cargo(&["clippy", "--release", "--workspace", "--all-targets"]);
+                libtorch::provide()?.configure(&mut clippy);
+                check(clippy.args(["--", "--deny", "warnings"]))
             }
             Step::Build => {
                 self.binaries()?;
@@ -54,6 +55,7 @@ impl Run {
 
     fn binaries(&mut self) -> Result<&[TestBinary], String> {
         if self.binaries.is_none() {
+            libtorch::provide()?;
             self.binaries = Some(build::workspace()?);
         }
         Ok(self.binaries.as_deref().unwrap_or_default())
@@ -99,6 +101,7 @@ fn format() -> Result<Tally, String> {
 
 fn doc() -> Result<Tally, String> {
     let mut command = command::cargo(&["test", "--release", "--workspace", "--doc"]);
+    libtorch::provide()?.configure(&mut command);
     let logs = place::target().join("test-logs");
     fs::create_dir_all(&logs).map_err(|error| format!("{}: {error}", logs.display()))?;
     let run = command::run_logged(&mut command, &logs.join("doc.log"), PATIENCE)?;
