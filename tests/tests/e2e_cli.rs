@@ -54,8 +54,9 @@ fn launch_list_terminate() {
     assert!(launched.err.contains("100.0%"), "{launched:?}");
     assert_eq!(launched.good().trim(), "Model uid: my.tone");
     let list = syrinx(server, "list").good();
-    assert_eq!(list.lines().next().expect("titles").split_whitespace().collect::<Vec<_>>(), ["UID", "Type", "Name"]);
-    assert_eq!(row(&list, "my.tone"), ["my.tone", "audio", "tone"]);
+    let titles: Vec<&str> = list.lines().next().expect("titles").split_whitespace().collect();
+    assert_eq!(titles, ["UID", "Type", "Name", "State", "Memory", "Used"]);
+    assert_eq!(row(&list, "my.tone")[..4], ["my.tone", "audio", "tone", "READY"]);
     let models: Value = serde_json::from_str(&syrinx(server, "list --json").good()).expect("JSON");
     assert_eq!(models[0]["id"], "my.tone");
 

@@ -237,4 +237,8 @@ fn models_of_the_settings_file_may_be_lazy() {
     assert_eq!(state(&server, "tone"), "UNLOADED");
     assert_eq!(speak(&server, "tone").status, 200);
     wait_until("unloading", &server, || state(&server, "tone") == "UNLOADED");
+    // Nor does the command line wait for what nobody has asked for yet.
+    let launched = command(&server, &["launch", "chime", "--model-uid", "later", "--lazy", "true", "--queue", "2"]);
+    assert!(launched.as_ref().is_ok_and(|told| told.contains("later")), "{launched:?}");
+    assert_eq!(state(&server, "later"), "UNLOADED");
 }

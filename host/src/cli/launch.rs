@@ -244,6 +244,11 @@ fn wait(client: &Client, uid: &str) -> Outcome {
                 progress.end();
                 return Ok(());
             }
+            "UNLOADED" => {
+                progress.show(1.0, "will be loaded by the first request");
+                progress.end();
+                return Ok(());
+            }
             "ERROR" => {
                 progress.end();
                 let message = instance["replica_statuses"][0]["error_message"].as_str().unwrap_or("the launch failed");

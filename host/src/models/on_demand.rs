@@ -115,7 +115,8 @@ impl Models {
         }
     }
 
-    /// Unloads a model unless somebody uses it. Blocks until its memory is free. Says whether it did.
+    /// Unloads a model unless somebody uses it. Blocks for as long as that takes; a process of its own may end a moment later.
+    /// Says whether it did.
     pub(super) fn unload(&self, slot: &Slot, reason: &str) -> bool {
         let Some(running) = slot.unload() else { return false };
         tracing::info!(uid = slot.uid, reason, "model unloaded");

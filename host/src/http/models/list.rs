@@ -55,7 +55,7 @@ pub(crate) struct ModelBody {
     pinned: bool,
     /// Bytes that it takes: measured where it has a process of its own, estimated from its files otherwise; null when unloaded.
     memory_bytes: Option<u64>,
-    /// Seconds since 1970; null before the first use.
+    /// Seconds since 1970; null before it was loaded for the first time.
     last_used: Option<u64>,
     /// Seconds since 1970: when it is unloaded if nobody uses it until then.
     idle_unload_at: Option<u64>,
