@@ -8,6 +8,7 @@ use super::{
 use crate::{
     models::{Executor, Job, JobKind, OwnedClip},
     plugins::InUse,
+    program,
 };
 use std::{
     collections::{HashMap, VecDeque},
@@ -383,7 +384,7 @@ impl Worker {
         let (ours, theirs) = UnixStream::pair()?;
         ours.set_write_timeout(Some(STUCK))?;
         let (said, says) = io::pipe()?;
-        let child = Command::new(std::env::current_exe()?)
+        let child = Command::new(program::running()?)
             .arg("worker")
             .stdin(Stdio::from(OwnedFd::from(theirs)))
             .stdout(says.try_clone()?)
