@@ -26,6 +26,8 @@ mod memory;
 pub mod metrics;
 pub mod models;
 pub mod plugins;
+#[cfg(unix)]
+mod program;
 pub mod schema;
 pub mod server;
 mod stall;

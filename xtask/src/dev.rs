@@ -65,7 +65,7 @@ impl Dev {
         serve.args(sources.catalogue()).args(&self.rest);
         let server = serve.spawn().map_err(|error| format!("{} does not start: {error}", command::describe(&serve)))?;
         let endpoint = format!("http://127.0.0.1:{}", self.port);
-        let mut loop_ = Loop {
+        let mut session = Session {
             sources,
             plugins,
             model,
@@ -74,7 +74,7 @@ impl Dev {
             speech: folder.join("speech.wav"),
             server: Server(server),
         };
-        loop_.follow(checked, &saved)
+        session.follow(checked, &saved)
     }
 }
 
@@ -101,7 +101,8 @@ impl Sources {
     /// Sends something whenever a source is saved.
     fn watch(&self) -> Result<(notify::RecommendedWatcher, Receiver<()>), String> {
         let (sender, receiver) = mpsc::channel();
-        let root = self.folder.clone();
+        // What plugins share lies beside them.
+        let root = if self.is_family { self.folder.with_file_name("") } else { self.folder.clone() };
         let told = move |event: notify::Result<notify::Event>| {
             let is_source = |path: &PathBuf| {
                 let inside = path.strip_prefix(&root).unwrap_or(path);
@@ -129,13 +130,12 @@ impl Sources {
 
     /// Builds the library and says where it is.
     fn build(&self) -> Result<PathBuf, String> {
-        // The whole selection, see `build`: what hasn't changed costs nothing.
-        let selection: &[&str] = if self.is_family { &["--workspace"] } else { &[] };
         let mut cargo = command::cargo(&["build", "--release", "--lib", "--message-format=json-render-diagnostics"]);
-        if !self.is_family {
-            cargo.current_dir(&self.folder);
-        }
-        let messages = command::output(cargo.args(selection))?;
+        match self.folder.file_name().and_then(|name| name.to_str()) {
+            Some(family) if self.is_family => cargo.args(["--package", &format!("syrinx-plugin-{family}")]),
+            _ => cargo.current_dir(&self.folder),
+        };
+        let messages = command::output(&mut cargo)?;
         let manifest = self.folder.join("Cargo.toml");
         let library = messages.lines().find_map(|line| library(line, &manifest));
         library.ok_or_else(|| format!("{} builds no plugin: it needs `crate-type = [\"cdylib\"]`", manifest.display()))
@@ -205,7 +205,7 @@ impl Drop for Server {
 }
 
 /// Build, place, serve, speak.
-struct Loop {
+struct Session {
     sources: Sources,
     plugins: PathBuf,
     model: String,
@@ -215,7 +215,7 @@ struct Loop {
     server: Server,
 }
 
-impl Loop {
+impl Session {
     fn follow(&mut self, checked: Value, saved: &Receiver<()>) -> Result<ExitCode, String> {
         let started = Instant::now();
         let mut serving = checked["sha256"].clone();

@@ -204,12 +204,12 @@ async fn supervisor(State(app): State<Arc<App>>) -> Json<Supervisor> {
 struct PluginList {
     /// `list`
     object: &'static str,
-    /// File, generation in use, and why a file isn't in use.
+    /// File, build in use and by which models, builds that finish their last jobs, and why a file isn't in use.
     #[schema(value_type = Vec<Object>)]
     data: Value,
 }
 
-/// Plugin files, the generations in use, and why a file isn't in use.
+/// Plugin files, the builds of them in use and by which models, and why a file isn't in use.
 #[utoipa::path(
     get, path = "/v1/plugins", tag = "server",
     responses((status = 200, description = "The plugins", body = PluginList), ApiError)

@@ -15,6 +15,8 @@ impl Models {
     /// # Errors
     /// When the directory can't be read. A file that is no plugin is logged and shown in the reports.
     pub fn load_plugins(&self, dir: &Path) -> std::io::Result<()> {
+        // As the watch tells of them.
+        let dir = std::path::absolute(dir)?;
         let mut paths: Vec<PathBuf> =
             std::fs::read_dir(dir)?.map(|entry| Ok(entry?.path())).collect::<std::io::Result<_>>()?;
         paths.sort();

@@ -39,6 +39,7 @@ pub(crate) use process::inspect;
 #[cfg(unix)]
 mod process {
     use super::{InspectionError, Manifest};
+    use crate::program;
     use serde::{Deserialize, Serialize};
     use std::{
         io::{self, PipeReader, Read as _, Write as _},
@@ -46,7 +47,7 @@ mod process {
             fd::{AsFd as _, OwnedFd},
             unix::{net::UnixStream, process::CommandExt as _},
         },
-        path::{Path, PathBuf},
+        path::Path,
         process::{Command, Stdio},
         sync::mpsc,
         thread,
@@ -88,7 +89,7 @@ mod process {
         let (ours, theirs) = UnixStream::pair().map_err(InspectionError::Unstartable)?;
         ours.set_read_timeout(Some(PATIENCE)).map_err(InspectionError::Unstartable)?;
         let (said, says) = io::pipe().map_err(InspectionError::Unstartable)?;
-        let mut command = Command::new(program().map_err(InspectionError::Unstartable)?);
+        let mut command = Command::new(program::running().map_err(InspectionError::Unstartable)?);
         command.arg(COMMAND).arg(file).stdin(Stdio::from(OwnedFd::from(theirs)));
         command.stdout(says.try_clone().map_err(InspectionError::Unstartable)?).stderr(says).process_group(0);
         let mut child = command.spawn().map_err(InspectionError::Unstartable)?;
@@ -110,12 +111,6 @@ mod process {
                 Err(InspectionError::Deadly { ending, last_words })
             }
         }
-    }
-
-    /// This very program, also when its file has been replaced.
-    fn program() -> io::Result<PathBuf> {
-        let running = Path::new("/proc/self/exe");
-        if running.exists() { Ok(running.to_owned()) } else { std::env::current_exe() }
     }
 
     fn listen(said: PipeReader) -> mpsc::Receiver<String> {

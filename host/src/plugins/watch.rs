@@ -27,11 +27,16 @@ pub struct Watch {
 
 impl Watch {
     /// Calls `changed` with every path below `dirs` that is made, changed, moved or removed from now on, once it has been
-    /// left alone for [`SETTLE`]. `changed` runs on a thread of its own, one path at a time.
+    /// left alone for [`SETTLE`]. Paths are absolute. `changed` runs on a thread of its own, one path at a time.
     ///
     /// # Errors
     /// When nothing can be watched. A directory that isn't there is no error: it may come.
     pub fn start(dirs: &[PathBuf], mut changed: impl FnMut(&Path) + Send + 'static) -> notify::Result<Self> {
+        let dirs = dirs
+            .iter()
+            .map(std::path::absolute)
+            .collect::<std::io::Result<Vec<PathBuf>>>()
+            .map_err(notify::Error::io)?;
         let (sender, receiver) = mpsc::channel::<(PathBuf, Instant)>();
         let mut watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| match event {
             Ok(event) if !event.kind.is_access() => {
@@ -46,7 +51,7 @@ impl Watch {
             Ok(_) => {}
             Err(error) => tracing::warn!(%error, "watching files"),
         })?;
-        for dir in dirs {
+        for dir in &dirs {
             if let Err(error) = watcher.watch(dir, RecursiveMode::NonRecursive) {
                 tracing::warn!(dir = %dir.display(), %error, "changes are noticed late");
             }
@@ -121,8 +126,8 @@ impl Look {
 
 impl Seen {
     /// Everything that is there.
-    fn new(dirs: &[PathBuf]) -> Self {
-        let mut seen = Self { dirs: dirs.to_owned(), files: BTreeMap::new() };
+    fn new(dirs: Vec<PathBuf>) -> Self {
+        let mut seen = Self { dirs, files: BTreeMap::new() };
         seen.files = seen.look();
         seen
     }

@@ -12,6 +12,7 @@ use crate::{
     metrics,
     models::{Executor, Job, JobKind, OwnedClip, WorkerLimits},
     plugins::InUse,
+    program,
 };
 use std::{
     collections::{HashMap, VecDeque},
@@ -429,7 +430,7 @@ impl Worker {
         let (ours, theirs) = UnixStream::pair()?;
         ours.set_write_timeout(Some(STUCK))?;
         let (said, says) = io::pipe()?;
-        let child = Command::new(this_program()?)
+        let child = Command::new(program::running()?)
             .arg("worker")
             .stdin(Stdio::from(OwnedFd::from(theirs)))
             .stdout(says.try_clone()?)
@@ -613,13 +614,6 @@ impl Worker {
         let _ = lock(&self.child).kill();
         self.orders.close();
     }
-}
-
-/// The file that this process runs. On Linux also when another version lies there by now, or nothing: the worker must be of
-/// this one.
-fn this_program() -> io::Result<PathBuf> {
-    let own = PathBuf::from("/proc/self/exe");
-    if cfg!(target_os = "linux") && own.exists() { Ok(own) } else { std::env::current_exe() }
 }
 
 /// A job that its worker is to tell of.

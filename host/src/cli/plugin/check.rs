@@ -124,7 +124,9 @@ impl Findings {
             "plugin",
             &format_args!("{} {} ({})", manifest.name, manifest.version, or(&manifest.license, "no licence")),
         );
-        line("", &manifest.description);
+        if !manifest.description.is_empty() {
+            line("", &manifest.description);
+        }
         line("ABI", &format_args!("{}, this program speaks {}", manifest.abi_version, self.host_abi));
         line("built by", &manifest.built_with);
         if self.runtimes.is_empty() {

@@ -128,7 +128,7 @@ mod tests {
         assert_eq!(there, API.iter().map(|(path, _)| (*path).to_owned()).collect());
         let files = files("my-parrot", &Api::Copy);
         let (_, manifest) = files.iter().find(|(path, _)| path == "syrinx-plugin-api/Cargo.toml").unwrap();
-        assert!(!manifest.contains("workspace"), "{manifest}");
+        assert!(!manifest.contains("workspace = true"), "{manifest}");
     }
 
     #[test]
