@@ -32,7 +32,10 @@ impl List {
                 vec![text(&model["id"]), text(&model["model_type"]), text(&model["model_name"]), catalogue]
             })
             .collect();
-        table::print(&["UID", "Type", "Name", "Catalogue"], &rows);
+        // Xinference's columns, and one more where there is something to say.
+        let titles = ["UID", "Type", "Name", "Catalogue"];
+        let is_current = rows.iter().all(|row| row[3].is_empty());
+        table::print(if is_current { &titles[..3] } else { &titles }, &rows);
         Ok(())
     }
 }
