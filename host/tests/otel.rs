@@ -67,7 +67,9 @@ impl Server {
         command.envs(variables.iter().copied()).stdin(Stdio::null()).stderr(Stdio::piped());
         let mut process = command.spawn().unwrap();
         let mut lines = BufReader::new(process.stderr.take().unwrap()).lines().map_while(Result::ok);
-        let listening = lines.find_map(|line| Some(line.split("listening on http://").nth(1)?.trim().to_owned()));
+        let address_in =
+            |line: String| Some(line.split("listening on http://").nth(1)?.split_whitespace().next()?.to_owned());
+        let listening = lines.find_map(address_in);
         let address = listening.expect("it starts");
         thread::spawn(move || lines.for_each(drop));
         Self { process, address, _home: home }

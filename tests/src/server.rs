@@ -262,6 +262,11 @@ impl Server {
         self.process_status("VmRSS") * 1024
     }
 
+    /// Memory in use that is no file's, in bytes (Linux).
+    pub fn private_memory(&self) -> u64 {
+        self.process_status("RssAnon") * 1024
+    }
+
     /// Number of threads (Linux).
     pub fn threads(&self) -> u64 {
         self.process_status("Threads")

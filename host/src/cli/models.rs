@@ -47,7 +47,10 @@ impl List {
                 ]
             })
             .collect();
-        table::print(&["UID", "Type", "Name", "State", "Memory", "Used", "Catalogue"], &rows);
+        // One column more where there is something to say.
+        let titles = ["UID", "Type", "Name", "State", "Memory", "Used", "Catalogue"];
+        let is_current = rows.iter().all(|row| row.last().is_none_or(String::is_empty));
+        table::print(if is_current { &titles[..6] } else { &titles }, &rows);
         Ok(())
     }
 }

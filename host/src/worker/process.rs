@@ -139,7 +139,7 @@ impl Executor for Process {
 
     fn process(&self) -> Option<u32> {
         match &*lock(&self.keeper.state) {
-            State::Serving(worker) => Some(lock(&worker.child).id()),
+            State::Serving(worker) => Some(worker.process),
             _ => None,
         }
     }
@@ -356,6 +356,8 @@ enum Ending {
 struct Worker {
     orders: Sender<Order>,
     child: Mutex<Child>,
+    /// Its id.
+    process: u32,
     /// Who hears what is said of each job; none after the end.
     jobs: Mutex<Option<HashMap<u64, Listener>>>,
     next_job: AtomicU64,
@@ -431,6 +433,7 @@ impl Worker {
         ours.set_write_timeout(Some(STUCK))?;
         let (said, says) = io::pipe()?;
         let child = Command::new(program::running()?)
+            .arg0("syrinx")
             .arg("worker")
             .stdin(Stdio::from(OwnedFd::from(theirs)))
             .stdout(says.try_clone()?)
@@ -448,6 +451,7 @@ impl Worker {
         let (orders, words) = connection::open(ours)?;
         let worker = Self {
             orders,
+            process: child.id(),
             child: Mutex::new(child),
             jobs: Mutex::new(Some(HashMap::new())),
             next_job: AtomicU64::new(1),

@@ -43,7 +43,7 @@ const LONG: Duration = Duration::from_secs(240);
 const FILES_LEFT: i64 = 16;
 const THREADS_LEFT: i64 = 64;
 const MEMORY_LEFT: i64 = 64 << 20; // bytes
-/// Code of a build that can't be unmapped, per generation in the server's own process.
+/// Data of a build that can't be unmapped, per generation in the server's own process.
 const MEMORY_PER_BUILD: i64 = 4 << 20; // bytes
 
 /// How long, how much, and which.
@@ -60,8 +60,10 @@ pub struct Plan {
 /// What a process holds.
 #[derive(Clone, Copy, Debug)]
 pub struct Holdings {
-    /// Bytes in use.
+    /// Bytes in use that are its own: leaks are here.
     pub memory: i64,
+    /// Bytes in use of files: code of plugins, which stays mapped.
+    pub mapped: i64,
     /// Open files and sockets.
     pub files: i64,
     /// Threads.
@@ -70,11 +72,18 @@ pub struct Holdings {
 
 impl Holdings {
     fn of(server: &Server) -> Self {
-        Self { memory: server.memory() as i64, files: server.open_files() as i64, threads: server.threads() as i64 }
+        let memory = server.private_memory() as i64;
+        Self {
+            memory,
+            mapped: server.memory() as i64 - memory,
+            files: server.open_files() as i64,
+            threads: server.threads() as i64,
+        }
     }
 
     fn json(self) -> Value {
-        json!({"memory_bytes": self.memory, "files": self.files, "threads": self.threads})
+        let Self { memory, mapped, files, threads } = self;
+        json!({"memory_bytes": memory, "mapped_bytes": mapped, "files": files, "threads": threads})
     }
 }
 
@@ -266,8 +275,9 @@ impl fmt::Display for Report {
             writeln!(f, "{count:>9}  times: {name}")?;
         }
         for (when, held) in [("before", self.before), ("after", self.after)] {
-            let Holdings { memory, files, threads } = held;
-            writeln!(f, "{when:>9}: {} MB, {files} files, {threads} threads", memory >> 20)?;
+            let Holdings { memory, mapped, files, threads } = held;
+            let (memory, mapped) = (memory >> 20, mapped >> 20);
+            writeln!(f, "{when:>9}: {memory} MB and {mapped} MB of mapped files, {files} files, {threads} threads")?;
         }
         for reason in &self.skipped {
             writeln!(f, "  skipped: {reason}")?;
