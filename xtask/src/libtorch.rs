@@ -3,9 +3,7 @@
 
 use crate::{command, place, wheels};
 use std::{
-    env,
-    ffi::OsString,
-    fs,
+    env, fs,
     path::{Path, PathBuf},
     process::Command,
 };
@@ -120,7 +118,7 @@ fn libraries(wheels: &Path) -> Result<PathBuf, String> {
     let mut links = wheels.as_os_str().to_owned();
     if let Some(others) = env::var_os("PIP_FIND_LINKS") {
         links.push(" ");
-        links.push::<OsString>(others);
+        links.push(others);
     }
     let mut fetch =
         command::cargo(&["run", "--quiet", "--release", "--package", "syrinx-registry", "--example", "fetch"]);

@@ -64,6 +64,7 @@ impl ChatTtsError {
     }
 
     /// Whether memory is what is missing.
+    #[cfg(feature = "torch")]
     pub(crate) fn is_memory(&self) -> bool {
         let text = self.to_string();
         ["out of memory", "not enough memory", "bad_alloc", "can't allocate"].iter().any(|words| text.contains(words))

@@ -28,8 +28,25 @@ fn main() -> ExitCode {
 }
 
 /// Ops that describe something else than what is followed.
+#[cfg(feature = "torch")]
+const INFORMATIVE: &[(&str, &str)] =
+    &[("gfsq.variant_new_library", "how later releases of vector_quantize_pytorch compute")];
+
+/// What needs libtorch.
+#[cfg(not(feature = "torch"))]
 const INFORMATIVE: &[(&str, &str)] = &[
-    ("gfsq.variant_new_library", "how later releases of vector_quantize_pytorch compute"),
-    #[cfg(not(feature = "torch"))]
-    ("[degisv]*", "needs the feature torch"),
+    ("decode*", WITHOUT),
+    ("dvae.*", WITHOUT),
+    ("embed.*", WITHOUT),
+    ("gfsq.*", WITHOUT),
+    ("gpt.*", WITHOUT),
+    ("infer", WITHOUT),
+    ("post.*", WITHOUT),
+    ("sampler.*", WITHOUT),
+    ("speaker.apply", WITHOUT),
+    ("stream.*", WITHOUT),
+    ("vocos.*", WITHOUT),
 ];
+
+#[cfg(not(feature = "torch"))]
+const WITHOUT: &str = "needs the feature torch";

@@ -73,7 +73,7 @@ pub(crate) fn tensor(case: &Case, name: &str) -> Result<Tensor, String> {
         Ok(integers) => Tensor::from_slice(&integers),
         Err(_) => Tensor::from_slice(&stored.to_f32()),
     };
-    told(flat.f_reshape(&shape).and_then(|tensor| Ok(tensor.to_device(place().unwrap_or(Place::EXACT).device))))
+    told(told(flat.f_reshape(&shape))?.f_to_device(place()?.device))
 }
 
 /// Adds a tensor of floats to what was computed.
