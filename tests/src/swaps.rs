@@ -32,7 +32,7 @@ pub fn is_about(pitch: f64, expected: f64) -> bool {
     (pitch / expected - 1.0).abs() < 0.05
 }
 
-/// What the server says of its plugin called, or in a file called, like this.
+/// What the server says of its plugin called this, or in a file whose path ends so.
 pub fn report(server: &Server, name: &str) -> Option<Value> {
     let list =
         server::command(server, &["plugins", "--json"]).unwrap_or_else(|error| panic!("{error}\n{}", server.log()));

@@ -179,9 +179,9 @@ fn file_that_is_no_plugin_does_not_keep_the_server_from_starting() {
     fs::write(folders.plugins().join(fixtures::library_name("letter")), "Dear server").expect("writing a file");
     fs::write(folders.plugins().join("README.txt"), "not looked at").expect("writing a file");
     let server = Server::start(folders.settings());
-    let letter = report(&server, "letter").expect("it is listed");
+    let letter = report(&server, &fixtures::library_name("letter")).expect("it is listed");
     assert_eq!(letter["state"], "refused", "{letter}");
-    assert!(report(&server, "README").is_none());
+    assert!(report(&server, "README.txt").is_none());
     server.launch(&json!({"model_name": "tone"}));
     assert!(is_about(pitch(&speak(&server, "abc")), 440.0));
 }
