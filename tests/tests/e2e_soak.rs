@@ -16,6 +16,6 @@ fn nothing_is_lost_when_everything_goes_wrong() {
         workspace::skipped("a fault of the campaign", reason.as_str().unwrap_or_default());
     }
     assert_eq!(report.offences(), [""; 0], "{report}");
-    assert!(report.count(Verdict::Right) > 100, "{report}");
+    assert!(report.count(Verdict::Right) > 20, "{report}");
     assert!(report.count(Verdict::Client) > 0, "{report}");
 }
