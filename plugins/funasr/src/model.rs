@@ -144,6 +144,10 @@ impl Funasr {
         host.progress(0.05, "loading the recogniser");
         let files = ModelFiles::open(&request.model_dir).map_err(load_error)?;
         let recognizer = Recognizer::load(&runtime, &files, quantized, &networks).map_err(load_error)?;
+        if matches!(&recognizer, Recognizer::Paraformer(paraformer) if paraformer.is_alone()) {
+            let message = "tokens are made by loops of the graph that are run as they are: utterances are recognised one at a time";
+            host.log(Level::Warn, message);
+        }
         let frontend = frontend(&files).map_err(load_error)?;
         let cancelled = || if host.is_cancelled() { Err(Error::internal("the load was cancelled")) } else { Ok(()) };
         let hotwords = options.hotword_file.as_deref().map(|path| file_words(&recognizer, path)).transpose()?.flatten();

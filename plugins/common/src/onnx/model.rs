@@ -48,6 +48,23 @@ impl Node {
         self
     }
 
+    /// Gives it other inputs; all else stays as it was read.
+    pub fn set_inputs(&mut self, inputs: Vec<String>) {
+        let mut encoded = Vec::with_capacity(self.encoded.len());
+        inputs.iter().for_each(|input| put_bytes(&mut encoded, field::NODE_INPUT, input.as_bytes()));
+        let mut fields = Fields::new(&self.encoded, 0..self.encoded.len());
+        let mut start = 0;
+        // What was read once can be read again.
+        while let Some(Ok((number, _))) = fields.next() {
+            if number != field::NODE_INPUT {
+                encoded.extend_from_slice(&self.encoded[start..fields.position()]);
+            }
+            start = fields.position();
+        }
+        self.inputs = inputs;
+        self.encoded = if self.encoded.is_empty() { Vec::new() } else { encoded };
+    }
+
     fn read(bytes: &[u8]) -> Result<Self, WireError> {
         let mut node = Node { encoded: bytes.to_vec(), ..Node::default() };
         for found in Fields::new(bytes, 0..bytes.len()) {
@@ -282,6 +299,27 @@ impl<'a> GraphModel<'a> {
     #[must_use]
     pub fn constant(&self, name: &str) -> Option<(Vec<usize>, Values)> {
         self.initializers.get(name).or_else(|| self.made.get(name))?.read().ok().flatten()
+    }
+
+    /// Shape and bytes of the constant `name`, whose values are 32-bit floats, where they lie in the file.
+    #[must_use]
+    pub fn float_bytes(&self, name: &str) -> Option<(Vec<usize>, &'a [u8])> {
+        let bytes = self.initializers.get(name)?.encoded;
+        let (mut shape, mut is_float, mut raw) = (Vec::new(), false, None);
+        for found in Fields::new(bytes, 0..bytes.len()) {
+            match found.ok()? {
+                (field::TENSOR_DIMS, Value::Number(size)) => shape.push(size as usize),
+                (field::TENSOR_DIMS, Value::Bytes(packed)) => {
+                    shape.extend(read_packed(bytes, packed).ok()?.into_iter().map(|size| size as usize));
+                }
+                (field::TENSOR_TYPE, Value::Number(element)) => is_float = element == Element::F32 as u64,
+                (field::TENSOR_RAW, Value::Bytes(place)) => raw = Some(&bytes[place]),
+                _ => {}
+            }
+        }
+        let raw = raw.filter(|_| is_float)?;
+        let count = shape.iter().try_fold(size_of::<f32>(), |product, size| product.checked_mul(*size))?;
+        (count == raw.len()).then_some((shape, raw))
     }
 
     /// Whether there is a constant of that name.
@@ -550,6 +588,10 @@ mod tests {
         assert_eq!(again.nodes[0].integers["number"], [-3]);
         assert_eq!(again.nodes[1], graph.nodes[1]);
         assert_eq!(again.constant_names().collect::<Vec<_>>(), ["w"]);
+        let mut convolution = GraphModel::parse(&bytes).unwrap().nodes.remove(0);
+        convolution.set_inputs(vec!["other".into(), "w".into()]);
+        let changed = Node::read(&convolution.encoded).unwrap();
+        assert_eq!((changed.inputs, &changed.integers["pads"]), (convolution.inputs, &vec![1, -1]));
         assert_eq!(again.outputs().collect::<Vec<_>>(), ["z"]);
     }
 

@@ -6,25 +6,33 @@
 //!   to the bit), or where the launch asks for it.
 //! - [`memory`]: the FSMN memory, which the runtime convolves one channel at a time between two transpositions.
 //! - [`attention`]: scaled dot-product attention, which the runtime computes with all scores in memory.
+//! - [`table`]: embeddings, of which the punctuation models have hundreds of megabytes and a request needs a few rows.
+//! - [`loops`]: making tokens of frames, for which official exports of models with times loop over frames.
 //! - [`head`]: the last product, whose rows of tens of thousands of scores nobody needs in memory to find the largest.
 
 mod attention;
 mod head;
 mod linear;
+mod loops;
 mod memory;
 mod operators;
+mod table;
 
+use std::cell::Cell;
 use std::fs::File;
 use std::path::Path;
+use std::sync::Arc;
 
 use memmap2::Mmap;
 use syrinx_plugin_common::kernels::Isa;
-use syrinx_plugin_common::onnx::model::{GraphModel, Values};
+use syrinx_plugin_common::onnx::model::{GraphModel, Node, Values};
+use syrinx_plugin_common::onnx::operator::OperatorDomain;
 use syrinx_plugin_common::onnx::rewrite::Changes;
 use syrinx_plugin_common::onnx::{Device, Element, Runtime, Session, SessionOptions};
 
 use crate::error::FunasrError;
 pub use head::Head;
+pub use loops::Loops;
 
 /// Domain of the operators.
 const DOMAIN: &str = "syrinx.funasr";
@@ -51,7 +59,7 @@ pub struct NetworkOptions {
 /// A graph's content: in memory, or in a file that is read in place.
 enum Content<'a> {
     Memory(&'a [u8]),
-    File(Mmap),
+    File(Arc<Mmap>),
 }
 
 impl Content<'_> {
@@ -77,6 +85,28 @@ impl Content<'_> {
 /// Bytes of weights after which what was read of the file is let go of.
 const FORGET_AFTER: usize = 32 << 20;
 
+/// What a graph is made a session for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Use<'a> {
+    /// To be what it is: the same outputs of the same inputs.
+    AsItIs,
+    /// To recognise batches: the product that makes the output of this name is cut off, and whatever reads an utterance backwards begins
+    /// where the utterance ends, not where the batch does.
+    Recognition(&'a str),
+}
+
+/// A graph that is ready to run.
+#[derive(Debug)]
+pub struct Network {
+    /// The graph.
+    pub session: Session,
+    /// The product that made the output that was asked for, if it could be cut off: the session has what goes into it as the output
+    /// [`Head::INPUT`] instead.
+    pub head: Option<Head>,
+    /// What became of its loops.
+    pub loops: Loops,
+}
+
 /// Makes a session of the graph at `path`, or of `model`, which stands for it.
 ///
 /// # Errors
@@ -87,85 +117,82 @@ pub fn session(
     model: Option<&[u8]>,
     options: &NetworkOptions,
 ) -> Result<Session, FunasrError> {
-    Ok(session_and_head(runtime, path, model, options, None)?.0)
+    Ok(network(runtime, path, model, options, Use::AsItIs)?.session)
 }
 
-/// The same, with the product that makes the output `scores` cut off, if it is one: the session then has what goes into it as the output
-/// [`Head::INPUT`].
+/// The same for the given use.
 ///
 /// # Errors
 /// As [`session`].
-pub fn session_and_head(
+pub fn network(
     runtime: &Runtime,
     path: &Path,
     model: Option<&[u8]>,
     options: &NetworkOptions,
-    scores: Option<&str>,
-) -> Result<(Session, Option<Head>), FunasrError> {
+    usage: Use<'_>,
+) -> Result<Network, FunasrError> {
     let content = match model {
         Some(model) => Some(Content::Memory(model)),
         // SAFETY: a model's file is not changed while it is loaded; whoever does so gets the same as from a broken file.
-        None => File::open(path).ok().and_then(|file| unsafe { Mmap::map(&file) }.ok()).map(Content::File),
+        None => File::open(path)
+            .ok()
+            .and_then(|file| unsafe { Mmap::map(&file) }.ok())
+            .map(|map| Content::File(Arc::new(map))),
     };
     if let Some(content) = &content
         && options.session.device == Device::Cpu
-        && let Some(mut made) = accelerated(content, options, scores)
+        && let Some(made) = accelerated(content, options, usage)
     {
         content.forget();
-        let session = runtime
-            .session_with_operators(path, &made.model, made.operators, &options.session)
-            .map_err(FunasrError::from);
-        // What the allocator keeps of weights that were laid out is of sizes that don't come again.
-        made.model = Vec::new();
-        return Ok((session?, made.head));
+        // An export that differs in a way that was not foreseen is run as it is.
+        if let Ok(session) = runtime.session_with_operators(path, &made.model, made.operators, &options.session) {
+            return Ok(Network { session, head: made.head, loops: made.loops });
+        }
     }
     let session = match model {
         Some(model) => runtime.session_of(path, model, &options.session)?,
         None => runtime.session(path, &options.session)?,
     };
-    Ok((session, None))
+    Ok(Network { session, head: None, loops: Loops::Left })
 }
 
 struct Accelerated {
     model: Vec<u8>,
-    operators: syrinx_plugin_common::onnx::operator::OperatorDomain,
+    operators: OperatorDomain,
     head: Option<Head>,
+    loops: Loops,
 }
 
 /// Replaces what it can; `None` when there is nothing to gain: no kernel for this processor, nothing that is known in the graph, or no graph
 /// at all.
-fn accelerated(content: &Content<'_>, options: &NetworkOptions, scores: Option<&str>) -> Option<Accelerated> {
+fn accelerated(content: &Content<'_>, options: &NetworkOptions, usage: Use<'_>) -> Option<Accelerated> {
     let isa = Isa::detect()?;
     let mut graph = GraphModel::parse(content.bytes()).ok()?;
-    let weights = Weights { content, isa, precision: options.precision, read: std::cell::Cell::new(0) };
+    let weights = Weights { content, isa, precision: options.precision, read: Cell::new(0) };
+    let scores = if let Use::Recognition(scores) = usage { Some(scores) } else { None };
     let head = scores.and_then(|scores| {
         let links = graph.links();
         let (product, hidden) = linear::behind(&graph, &links, &weights, scores)?;
-        let head = Head::new(product, options.session.threads);
-        let identity = syrinx_plugin_common::onnx::model::Node::new(
-            "",
-            "Identity",
-            Head::INPUT,
-            vec![hidden],
-            vec![Head::INPUT.to_owned()],
-        );
-        graph.nodes.push(identity);
+        let named = Node::new("", "Identity", Head::INPUT, vec![hidden], vec![Head::INPUT.to_owned()]);
+        graph.nodes.push(named);
         graph.replace_output(scores, (Head::INPUT, Element::F32));
         graph.prune();
-        Some(head)
+        Some(Head::new(product, options.session.threads))
     });
+    let loops = loops::replace(&mut graph, scores.is_some());
     let links = graph.links();
     let mut changes = Changes::default();
     let memories = memory::replace(&graph, &links, isa, &mut changes);
     let attentions = attention::replace(&graph, &links, isa, &mut changes);
     let linears = linear::replace(&graph, &links, &weights, &mut changes);
-    if changes.is_empty() && head.is_none() {
+    let tables = table::replace(&graph, content, &mut changes);
+    if changes.is_empty() && head.is_none() && loops != Loops::Replaced {
         return None;
     }
-    let operators = operators::domain(linears, memories, attentions).ok()?;
+    let operators = operators::domain(linears, memories, attentions, tables).ok()?;
     changes.apply(&mut graph);
     graph.prune();
-    graph.is_complete().then(|| Accelerated { model: graph.encode(DOMAIN), operators, head })
+    graph.is_complete().then(|| Accelerated { model: graph.encode(DOMAIN), operators, head, loops })
 }
 
 /// Where weights come from, and what becomes of them.
@@ -174,7 +201,7 @@ struct Weights<'a> {
     isa: Isa,
     precision: Precision,
     /// Bytes that have been read since something was let go of.
-    read: std::cell::Cell<usize>,
+    read: Cell<usize>,
 }
 
 impl Weights<'_> {
@@ -210,7 +237,7 @@ fn integers(graph: &GraphModel<'_>, name: &str) -> Option<Vec<i64>> {
 }
 
 /// The axes of a transposition.
-fn axes(node: &syrinx_plugin_common::onnx::model::Node) -> Option<&[i64]> {
+fn axes(node: &Node) -> Option<&[i64]> {
     (node.operator == "Transpose").then(|| node.integers.get("perm").map(Vec::as_slice)).flatten()
 }
 
@@ -224,7 +251,7 @@ mod tests {
         let bytes = std::fs::read(path).unwrap();
         let (content, isa) = (Content::Memory(&bytes), Isa::detect().unwrap());
         let graph = GraphModel::parse(&bytes).unwrap();
-        let weights = Weights { content: &content, isa, precision: Precision::Kept, read: std::cell::Cell::new(0) };
+        let weights = Weights { content: &content, isa, precision: Precision::Kept, read: Cell::new(0) };
         let (links, mut changes) = (graph.links(), Changes::default());
         [
             linear::replace(&graph, &links, &weights, &mut changes).len(),
@@ -240,16 +267,34 @@ mod tests {
         }
         // Three encoder layers with four products; three decoder layers with five and a feed-forward part with two; the last one.
         assert_eq!(found("paraformer-tiny/model.onnx"), [30, 6, 6]);
-        assert_eq!(found("sensevoice-tiny/model.onnx"), [21, 5, 5]);
-        assert_eq!(found("sensevoice-tiny/model_quant.onnx"), [21, 5, 5]);
+        // SenseVoice's attention masks probabilities, too, and is left to the runtime.
+        assert_eq!(found("sensevoice-tiny/model.onnx"), [21, 5, 0]);
         assert_eq!(found("punc-tiny/model.onnx"), [8, 2, 2]);
-        assert_eq!(found("punc-tiny/model_quant.onnx"), [8, 2, 2]);
+    }
+
+    #[test]
+    fn loops_of_official_exports_are_replaced() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/kits/funasr/models/paraformer-long-tiny");
+        let bytes = std::fs::read(path.join("model.onnx")).unwrap();
+        let mut graph = GraphModel::parse(&bytes).unwrap();
+        assert_eq!(loops::replace(&mut graph, true), Loops::Replaced);
+        assert!(graph.is_complete());
+        let count = |operator: &str| graph.nodes.iter().filter(|node| node.operator == operator).count();
+        assert_eq!([count("Loop"), count(loops::TOKENS), count(loops::PEAKS), count("LSTM")], [0, 1, 1, 1]);
+        let lstm = graph.nodes.iter().find(|node| node.operator == "LSTM").unwrap();
+        assert_eq!(lstm.inputs[4], "speech_lengths·3");
+
+        // Loops that are something else stay.
+        let mut graph = GraphModel::parse(&bytes).unwrap();
+        graph.cut(&[], &[("logits", Element::F32)]);
+        let before = graph.nodes.len();
+        assert_eq!((loops::replace(&mut graph, true), graph.nodes.len()), (Loops::Left, before));
     }
 
     #[test]
     fn what_is_no_graph_is_left_to_the_runtime() {
         let options = NetworkOptions::default();
-        assert!(accelerated(&Content::Memory(b"no graph"), &options, None).is_none());
-        assert!(accelerated(&Content::Memory(b""), &options, Some("scores")).is_none());
+        assert!(accelerated(&Content::Memory(b"no graph"), &options, Use::AsItIs).is_none());
+        assert!(accelerated(&Content::Memory(b""), &options, Use::Recognition("scores")).is_none());
     }
 }

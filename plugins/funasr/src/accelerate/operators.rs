@@ -9,7 +9,10 @@ use syrinx_plugin_common::onnx::operators::{element_of, input, output, run_paral
 use syrinx_plugin_common::onnx::{RuntimeError, TensorElementType};
 
 use super::linear::Linear;
-use super::{DOMAIN, attention, linear, memory};
+use super::table::Table;
+use super::{DOMAIN, attention, linear, loops, memory, table};
+use crate::asr::cif;
+use crate::asr::timestamps::FIRING;
 use crate::kernels::{Attention, Keys, Memory};
 
 /// What tensors are.
@@ -20,11 +23,15 @@ pub(super) fn domain(
     linears: Vec<Linear>,
     memories: Vec<Memory>,
     attentions: Vec<Attention>,
+    tables: Vec<Table>,
 ) -> Result<OperatorDomain, RuntimeError> {
     OperatorDomain::new(DOMAIN)?
         .add(LinearOperator(linears.into_iter().map(Arc::new).collect()))?
         .add(MemoryOperator(memories.into_iter().map(Arc::new).collect()))?
-        .add(AttentionOperator(attentions))
+        .add(AttentionOperator(attentions))?
+        .add(TableOperator(tables.into_iter().map(Arc::new).collect()))?
+        .add(TokensOperator)?
+        .add(PeaksOperator)
 }
 
 fn floats(count: usize) -> impl Iterator<Item = OperatorInput> {
@@ -180,6 +187,135 @@ impl Kernel for AttentionKernel {
             let parts = [&q[of("queries", q, queries)?], &k[of("keys", k, keys)?], &v[of("values", v, keys)?]];
             let out = &mut output[number * queries * width..(number + 1) * queries * width];
             self.0.run(parts, width, added, out, &parallel).map_err(RuntimeError::new)?;
+        }
+        Ok(())
+    }
+}
+
+/// Rows of a [`Table`], one for each id.
+struct TableOperator(Vec<Arc<Table>>);
+
+struct TableKernel(Arc<Table>);
+
+impl Operator for TableOperator {
+    type Kernel<'attr> = TableKernel;
+
+    fn name(&self) -> &str {
+        table::OPERATOR
+    }
+
+    fn inputs(&self) -> impl IntoIterator<Item = OperatorInput> {
+        [OperatorInput::required(TensorElementType::Int32)]
+    }
+
+    fn outputs(&self) -> impl IntoIterator<Item = OperatorOutput> {
+        [OperatorOutput::required(TensorElementType::Float32)]
+    }
+
+    fn create_kernel<'attr>(&self, context: &KernelContext<'attr>) -> Result<TableKernel, RuntimeError> {
+        Ok(TableKernel(Arc::clone(element_of(&self.0, context.get(table::TABLE))?)))
+    }
+}
+
+impl Kernel for TableKernel {
+    fn compute(&mut self, context: &ComputeContext) -> Result<(), RuntimeError> {
+        let ids = input(context, 0)?;
+        let (shape, ids) = ids.try_extract_tensor::<i32>()?;
+        let width = self.0.width();
+        let shape: Vec<i64> = shape.iter().copied().chain([width as i64]).collect();
+        let mut output = output(context, &shape)?;
+        let (_, output) = output.try_extract_tensor_mut::<f32>()?;
+        for (id, row) in ids.iter().zip(output.chunks_exact_mut(width.max(1))) {
+            let copied = self.0.copy(*id, row);
+            copied.ok_or_else(|| RuntimeError::new(format!("{id} is no row of the table")))?;
+        }
+        Ok(())
+    }
+}
+
+/// [`cif::by_steps`] of hidden states `[batch, frames, width]`, weights `[batch, frames]` and numbers of tokens `[batch]`:
+/// `[batch, most tokens, width]`.
+struct TokensOperator;
+
+impl Operator for TokensOperator {
+    type Kernel<'attr> = TokensOperator;
+
+    fn name(&self) -> &str {
+        loops::TOKENS
+    }
+
+    fn inputs(&self) -> impl IntoIterator<Item = OperatorInput> {
+        floats(3)
+    }
+
+    fn outputs(&self) -> impl IntoIterator<Item = OperatorOutput> {
+        [OperatorOutput::required(TensorElementType::Float32)]
+    }
+
+    fn create_kernel<'attr>(&self, _: &KernelContext<'attr>) -> Result<TokensOperator, RuntimeError> {
+        Ok(TokensOperator)
+    }
+}
+
+impl Kernel for TokensOperator {
+    fn compute(&mut self, context: &ComputeContext) -> Result<(), RuntimeError> {
+        let (hidden, weights, counts) = (input(context, 0)?, input(context, 1)?, input(context, 2)?);
+        let (shape, hidden) = hidden.try_extract_tensor::<f32>()?;
+        let (_, weights) = weights.try_extract_tensor::<f32>()?;
+        let (_, counts) = counts.try_extract_tensor::<f32>()?;
+        let [batch, frames, width] = three(shape, EXTENTS)?;
+        if weights.len() != batch * frames || counts.len() != batch || frames * width == 0 {
+            return Err(RuntimeError::new(format!("{} weights for {batch} · {frames} frames", weights.len())));
+        }
+        let most = counts.iter().map(|count| *count as usize).max().unwrap_or(0);
+        let mut output = output(context, &[batch as i64, most as i64, width as i64])?;
+        let (_, output) = output.try_extract_tensor_mut::<f32>()?;
+        let items = hidden.chunks(frames * width).zip(weights.chunks(frames)).zip(counts);
+        for (((hidden, weights), count), output) in items.zip(output.chunks_mut((most * width).max(1))) {
+            let fired = cif::by_steps(hidden, width, weights, 1.0);
+            let length = fired.tokens.len().min(*count as usize * width);
+            output[..length].copy_from_slice(&fired.tokens[..length]);
+            output[length..].fill(0.0);
+        }
+        Ok(())
+    }
+}
+
+/// [`cif::peaks`] of `[batch, frames]`.
+struct PeaksOperator;
+
+impl Operator for PeaksOperator {
+    type Kernel<'attr> = PeaksOperator;
+
+    fn name(&self) -> &str {
+        loops::PEAKS
+    }
+
+    fn inputs(&self) -> impl IntoIterator<Item = OperatorInput> {
+        floats(1)
+    }
+
+    fn outputs(&self) -> impl IntoIterator<Item = OperatorOutput> {
+        [OperatorOutput::required(TensorElementType::Float32)]
+    }
+
+    fn create_kernel<'attr>(&self, _: &KernelContext<'attr>) -> Result<PeaksOperator, RuntimeError> {
+        Ok(PeaksOperator)
+    }
+}
+
+impl Kernel for PeaksOperator {
+    fn compute(&mut self, context: &ComputeContext) -> Result<(), RuntimeError> {
+        let weights = input(context, 0)?;
+        let (shape, weights) = weights.try_extract_tensor::<f32>()?;
+        let [batch, frames] = shape[..] else {
+            return Err(RuntimeError::new("weights of [batch, frames] are expected"));
+        };
+        let mut output = output(context, &[batch, frames])?;
+        let (_, output) = output.try_extract_tensor_mut::<f32>()?;
+        let frames = (frames as usize).max(1);
+        for (weights, output) in weights.chunks(frames).zip(output.chunks_mut(frames)) {
+            output.copy_from_slice(&cif::peaks(weights, FIRING));
         }
         Ok(())
     }

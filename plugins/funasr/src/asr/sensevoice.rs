@@ -4,7 +4,7 @@ use syrinx_plugin_common::onnx::{Input, Runtime, Session};
 
 use super::batch::Batch;
 use super::{Utterance, ctc};
-use crate::accelerate::{self, Head, NetworkOptions};
+use crate::accelerate::{self, Head, NetworkOptions, Use};
 use crate::config::{ModelFiles, RecognizerConfig};
 use crate::error::FunasrError;
 use crate::frontend::Features;
@@ -85,7 +85,8 @@ impl SenseVoice {
         let names = ["chn_jpn_yue_eng_ko_spectok.bpe.model", "bpe.model"];
         let vocabulary = SentencePiece::read(&files.need("vocabulary", "tokenizer_conf/bpemodel", &names)?)?;
         let (engine, head) = if let Some(path) = files.graph("model", quantized) {
-            let (session, head) = accelerate::session_and_head(runtime, &path, None, options, Some(LOGITS))?;
+            let network = accelerate::network(runtime, &path, None, options, Use::Recognition(LOGITS))?;
+            let (session, head) = (network.session, network.head);
             let ports: Vec<String> = session.inputs().iter().map(|port| port.name.clone()).collect();
             let inputs: [String; 4] = ports.try_into().map_err(|ports: Vec<String>| {
                 let reason =
@@ -102,8 +103,8 @@ impl SenseVoice {
                 needed: "model.onnx, model_quant.onnx or model.pt".to_owned(),
             })?;
             let graph = sensevoice::graph(&path, &files.config::<RecognizerConfig>()?)?;
-            let (session, head) =
-                accelerate::session_and_head(runtime, &path, Some(&graph.model), options, Some(LOGITS))?;
+            let network = accelerate::network(runtime, &path, Some(&graph.model), options, Use::Recognition(LOGITS))?;
+            let (session, head) = (network.session, network.head);
             (Engine::Own { session, queries: graph.queries, d_model: graph.d_model }, head)
         };
         Ok(Self { engine, head, vocabulary })

@@ -38,6 +38,11 @@ pub(crate) fn options() -> NetworkOptions {
     NetworkOptions { session, precision: if is_quantised { Precision::Int8 } else { Precision::Kept } }
 }
 
+/// The same for the detector, which is never quantised.
+pub(crate) fn exact() -> NetworkOptions {
+    NetworkOptions { precision: Precision::Kept, ..options() }
+}
+
 /// The real voice activity detector: its name in kits and in the catalogue.
 const REAL_VAD: &str = "fsmn-vad";
 

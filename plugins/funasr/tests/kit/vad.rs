@@ -19,7 +19,7 @@ pub(crate) const OPS: &[Op] = &[
 /// The detector of a case's model.
 pub(crate) fn detector(case: &Case, name: &str) -> Result<std::sync::Arc<Vad>, String> {
     models::cached(&models::files(case, name)?, "vad", |runtime, files| {
-        Vad::load(runtime, files, false, &models::options())
+        Vad::load(runtime, files, false, &models::exact())
     })
 }
 

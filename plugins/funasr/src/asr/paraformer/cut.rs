@@ -6,7 +6,7 @@ use syrinx_plugin_common::onnx::{Input, Runtime, Session};
 
 use super::seaco::Seaco;
 use super::{Decoded, FrameWeights, Hotwords, no_words, text_ids};
-use crate::accelerate::{self, Head, NetworkOptions};
+use crate::accelerate::{self, Head, NetworkOptions, Use};
 use crate::asr::batch::{self, Batch};
 use crate::asr::hotwords::Embedder;
 use crate::asr::timestamps::FIRING;
@@ -48,11 +48,11 @@ impl Cut {
             None
         };
         let graph = checkpoint.decoder_graph(&config)?;
-        let (decoder, head) = accelerate::session_and_head(runtime, path, Some(&graph), options, Some("logits"))?;
+        let decoder = accelerate::network(runtime, path, Some(&graph), options, Use::Recognition("logits"))?;
         Ok(Self {
             encoder: session(checkpoint.encoder_graph(&config)?)?,
-            decoder,
-            head,
+            decoder: decoder.session,
+            head: decoder.head,
             seaco,
             kind: checkpoint.kind,
             predictor: config.predictor_conf,

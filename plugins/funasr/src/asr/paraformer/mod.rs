@@ -130,6 +130,12 @@ impl Paraformer {
         self.kind.has_timestamps
     }
 
+    /// Whether utterances are recognised one at a time, because the graph makes tokens in a way that is not known here.
+    #[must_use]
+    pub fn is_alone(&self) -> bool {
+        matches!(&self.engine, Engine::Official(official) if official.is_alone())
+    }
+
     /// Whether it takes hot words.
     #[must_use]
     pub fn takes_hotwords(&self) -> bool {
@@ -164,10 +170,9 @@ impl Paraformer {
     pub fn decode(&self, utterances: &[&Features], hotwords: Option<&Hotwords>) -> Result<Vec<Decoded>, FunasrError> {
         let audible: Vec<usize> = (0..utterances.len()).filter(|&i| utterances[i].frames > 0).collect();
         let mut decoded = vec![Decoded::default(); utterances.len()];
-        // A long list of hot words is filtered by one utterance; and in official graphs the network that tells times reads backwards, so
-        // that padding would change what it says.
+        // A long list of hot words is filtered by one utterance.
         let many = self.kind.is_seaco && hotwords.is_some_and(|words| words.embeddings.words > MOST_SEACO_WORDS);
-        let alone = many || (self.kind.has_timestamps && matches!(self.engine, Engine::Official(_)));
+        let alone = many || self.is_alone();
         let size = if alone { 1 } else { audible.len().max(1) };
         for group in audible.chunks(size) {
             let members: Vec<&Features> = group.iter().map(|&i| utterances[i]).collect();

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use syrinx_plugin_common::onnx::{Input, Runtime, Session};
 
 use super::{Decoded, FrameWeights, Hotwords, greedy, no_words, text_ids};
-use crate::accelerate::{self, Head, NetworkOptions};
+use crate::accelerate::{self, Head, Loops, NetworkOptions, Use};
 use crate::asr::batch::Batch;
 use crate::asr::hotwords::Embedder;
 use crate::error::FunasrError;
@@ -20,6 +20,8 @@ pub(super) struct Official {
     session: Session,
     /// The last product, where it could be taken out of the graph; `logits` is then what goes into it.
     head: Option<Head>,
+    /// What became of the loops that make tokens.
+    loops: Loops,
     speech: String,
     lengths: String,
     /// Input for hot words, if the graph has one.
@@ -32,7 +34,8 @@ pub(super) struct Official {
 
 impl Official {
     pub(super) fn load(runtime: &Runtime, path: &Path, options: &NetworkOptions) -> Result<Self, FunasrError> {
-        let (session, head) = accelerate::session_and_head(runtime, path, None, options, Some(LOGITS))?;
+        let network = accelerate::network(runtime, path, None, options, Use::Recognition(LOGITS))?;
+        let (session, head) = (network.session, network.head);
         let input = |i: usize| session.inputs().get(i).map(|port| port.name.clone());
         let output = |i: usize| session.outputs().get(i).map(|port| port.name.clone());
         let needs = |name: Option<String>| {
@@ -46,7 +49,14 @@ impl Official {
         }
         let (logits, token_num) = (needs(output(0))?, needs(output(1))?);
         let weights = output(2).zip(output(3)).map(|(alphas, peaks)| [alphas, peaks]);
-        Ok(Self { speech, lengths, words, logits, token_num, weights, session, head })
+        let loops = network.loops;
+        Ok(Self { speech, lengths, words, logits, token_num, weights, session, head, loops })
+    }
+
+    /// Whether utterances have to be recognised one at a time: the network that tells times reads backwards, so that padding would change
+    /// what it says unless it knows lengths.
+    pub(super) fn is_alone(&self) -> bool {
+        self.weights.is_some() && self.loops != Loops::Replaced
     }
 
     pub(super) fn kind(&self) -> Kind {
