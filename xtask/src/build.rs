@@ -76,7 +76,7 @@ fn test_binary(line: &str) -> Option<TestBinary> {
     })
 }
 
-/// Puts the plugins that were built into the folder next to the server that it looks into by itself. Each is replaced
+/// Puts the plugins that were built, be it all or one, into the folder next to the server that it looks into by itself. Each is replaced
 /// in one step, so that a running server takes the change as a new generation.
 pub(crate) fn place_plugins() -> Result<PathBuf, String> {
     let folder = place::release().join("plugins");
@@ -86,7 +86,7 @@ pub(crate) fn place_plugins() -> Result<PathBuf, String> {
         let (built, part, placed) =
             (place::release().join(&name), folder.join(format!(".{name}.part")), folder.join(&name));
         let same = || Some(fs::read(&built).ok()? == fs::read(&placed).ok()?);
-        if same() != Some(true) {
+        if built.exists() && same() != Some(true) {
             fs::copy(&built, &part)
                 .and_then(|_| fs::rename(&part, &placed))
                 .map_err(|error| format!("placing {}: {error}", built.display()))?;
