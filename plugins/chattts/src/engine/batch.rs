@@ -65,11 +65,6 @@ impl Batch {
         self.members.is_empty()
     }
 
-    /// The names of the rows.
-    pub fn ids(&self) -> impl Iterator<Item = u64> {
-        self.members.iter().map(|member| member.id)
-    }
-
     /// Adds a row under a name of the caller's.
     ///
     /// # Errors
