@@ -82,12 +82,12 @@ fn idle(server: &Server, what: &str) {
 struct Holdings {
     memory: u64,
     files: usize,
-    threads: u64,
+    threads: i64,
 }
 
 impl Holdings {
     fn of(server: &Server) -> Self {
-        Self { memory: server.memory(), files: server.open_files(), threads: server.threads() }
+        Self { memory: server.memory(), files: server.open_files(), threads: server.threads() as i64 }
     }
 }
 
@@ -100,7 +100,7 @@ fn assert_recovered(server: &Server, before: Holdings, what: &str) {
         // Connections are closed a moment after their job ends.
         let recovered = now.files <= before.files + 2 && now.memory < before.memory + (64 << 20);
         if recovered {
-            println!("{what}: {before:?}, afterwards {now:?}");
+            println!("{what}: {before:?}, afterwards {now:?} ({} threads more)", now.threads - before.threads);
             return;
         }
         assert!(begun.elapsed() < Duration::from_secs(20), "{what}: {before:?} became {now:?}");

@@ -31,6 +31,7 @@ pub(crate) const WITH_SPEAKERS: &str =
 
 /// What recognises.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "a model has one")]
 pub enum Recognizer {
     /// Paraformer and its variants.
     Paraformer(Paraformer),

@@ -48,7 +48,7 @@ impl Place<'_> {
         // SAFETY: `count` outputs from `first` on exist.
         let out = unsafe { std::slice::from_raw_parts_mut(self.start.add(row * self.stride + first), count) };
         let mut sums = sums;
-        if let Some(whole) = out.as_mut_array::<LANES>() {
+        if let Ok(whole) = <&mut [f32; LANES]>::try_from(&mut *out) {
             if let Some(bias) = self.finish.bias
                 && let Some(bias) = bias[first..].first_chunk()
             {
