@@ -14,7 +14,7 @@ use super::{Catalogue, HubId, JsonMap, ModelEntry, Origin, Problem, Source};
 pub enum WriteError {
     /// The file isn't TOML as it is.
     #[error("{0}")]
-    Malformed(Problem),
+    Malformed(Box<Problem>),
     /// `model` is something else in that file.
     #[error("{0}: `model` is not a list of tables there; write entries as [[model]]")]
     NotTables(String),
@@ -36,7 +36,7 @@ impl Catalogue {
         let file = path.display().to_string();
         let mut document: DocumentMut = text.parse().map_err(|error: toml_edit::TomlError| {
             let span = error.span().unwrap_or_default();
-            WriteError::Malformed(Problem::at(&file, text, span, error.message()))
+            WriteError::Malformed(Box::new(Problem::at(&file, text, span, error.message())))
         })?;
         if !document.contains_key("schema") {
             document["schema"] = value(i64::from(SCHEMA));
