@@ -82,12 +82,11 @@ fn idle(server: &Server, what: &str) {
 struct Holdings {
     memory: u64,
     files: usize,
-    threads: u64,
 }
 
 impl Holdings {
     fn of(server: &Server) -> Self {
-        Self { memory: server.memory(), files: server.open_files(), threads: server.threads() }
+        Self { memory: server.memory(), files: server.open_files() }
     }
 }
 
