@@ -82,12 +82,11 @@ fn idle(server: &Server, what: &str) {
 struct Holdings {
     memory: u64,
     files: usize,
-    threads: i64,
 }
 
 impl Holdings {
     fn of(server: &Server) -> Self {
-        Self { memory: server.memory(), files: server.open_files(), threads: server.threads() as i64 }
+        Self { memory: server.memory(), files: server.open_files() }
     }
 }
 
@@ -100,7 +99,7 @@ fn assert_recovered(server: &Server, before: Holdings, what: &str) {
         // Connections are closed a moment after their job ends.
         let recovered = now.files <= before.files + 2 && now.memory < before.memory + (64 << 20);
         if recovered {
-            println!("{what}: {before:?}, afterwards {now:?} ({} threads more)", now.threads - before.threads);
+            println!("{what}: {before:?}, afterwards {now:?}");
             return;
         }
         assert!(begun.elapsed() < Duration::from_secs(20), "{what}: {before:?} became {now:?}");

@@ -48,6 +48,9 @@ const STUCK: Duration = Duration::from_secs(30);
 /// How long a worker that was told to end may take.
 const ENDING: Duration = Duration::from_secs(2);
 
+/// How long its last words may be on their way after its end.
+const ECHO: Duration = Duration::from_millis(500);
+
 /// So many ends within [`CRASH_WINDOW`] and no new worker is started.
 const MOST_CRASHES: usize = 5;
 const CRASH_WINDOW: Duration = Duration::from_secs(120);
@@ -365,6 +368,8 @@ struct Worker {
     end: Mutex<Option<String>>,
     ended: Condvar,
     last_words: Arc<Mutex<VecDeque<String>>>,
+    /// The thread that takes them down.
+    hearing: thread::JoinHandle<()>,
     leash: Leash,
     /// It took more memory than it may: what is told of that.
     excess: OnceLock<String>,
@@ -443,11 +448,11 @@ impl Worker {
             .spawn()?;
         let leash = Leash::around(child.id(), limits, uid);
         let last_words = Arc::default();
-        {
+        let hearing = {
             let (uid, last_words) = (uid.to_owned(), Arc::clone(&last_words));
             let hear = move || hear(said, &uid, &last_words);
-            thread::Builder::new().name("worker output".to_owned()).spawn(hear)?;
-        }
+            thread::Builder::new().name("worker output".to_owned()).spawn(hear)?
+        };
         let (orders, words) = connection::open(ours)?;
         let worker = Self {
             orders,
@@ -458,6 +463,7 @@ impl Worker {
             end: Mutex::new(None),
             ended: Condvar::new(),
             last_words,
+            hearing,
             leash,
             excess: OnceLock::new(),
         };
@@ -542,6 +548,11 @@ impl Worker {
         let mut reason = self.excess.get().cloned().unwrap_or(status);
         if let Some(error) = confusion {
             reason = format!("{reason} ({error})");
+        }
+        // What it printed may still be in the pipe. A process that it started may hold that open for longer.
+        let ended = Instant::now();
+        while !self.hearing.is_finished() && ended.elapsed() < ECHO {
+            thread::sleep(Duration::from_millis(1));
         }
         let last_words = lock(&self.last_words);
         if !last_words.is_empty() {
