@@ -90,8 +90,9 @@ impl Sources {
         if place::families()?.iter().any(|family| family == plugin) {
             return Ok(Self { folder: place::root().join("plugins").join(plugin), is_family: true });
         }
-        let folder = Path::new(plugin).canonicalize().unwrap_or_default();
-        if folder.join("Cargo.toml").is_file() {
+        if let Ok(folder) = Path::new(plugin).canonicalize()
+            && folder.join("Cargo.toml").is_file()
+        {
             return Ok(Self { folder, is_family: false });
         }
         let families = place::families()?.join(", ");
