@@ -123,7 +123,7 @@ fn the_real_detector_finds_the_reference_s_stretches() {
 
     // A stretch is said as soon as it is known.
     let stream = transcribe(&server, "paraformer-zh", &[("stream", "true")]).text();
-    assert_eq!(stream.matches("transcript.text.delta").count(), segments.len(), "{stream}");
+    assert_eq!(stream.matches("event: transcript.text.delta").count(), segments.len(), "{stream}");
     assert!(stream.contains("transcript.text.done"), "{stream}");
 
     let srt = transcribe(&server, "paraformer-zh", &[("response_format", "srt")]).text();
@@ -173,7 +173,8 @@ fn known_speakers_have_their_names() {
     assert_eq!(refused.status, 400, "{}", refused.text());
     assert!(refused.error().contains("paraformer-zh-spk"), "it says which can: {}", refused.text());
 
-    launch(&server, "paraformer-zh-hotword", "paraformer-hotword-tiny", json!({}));
+    let companions = json!({"punc_model": kit("models/punc-tiny")});
+    launch(&server, "paraformer-zh-hotword", "paraformer-hotword-tiny", companions);
     let malformed = transcribe(&server, "paraformer-zh-hotword", &[("hotword", "达摩院\u{7}")]);
     assert_eq!((malformed.status, malformed.blamed().as_deref()), (400, Some("hotword")), "{}", malformed.text());
     let hot = transcribe(&server, "paraformer-zh-hotword", &[("hotword", "达摩院 宇宙")]);

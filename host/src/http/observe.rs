@@ -34,7 +34,8 @@ pub(crate) async fn observe(State(app): State<Arc<App>>, request: Request, next:
     spans::answered(measured.pattern(), status);
     measured.answered(status);
     let seconds = measured.elapsed().as_secs_f64();
-    if polled && status < 400 {
+    // Probes hear 503 again and again while models load.
+    if polled && (status < 400 || status == 503) {
         tracing::debug!(status, seconds, "answered");
     } else {
         tracing::info!(status, seconds, "answered");
