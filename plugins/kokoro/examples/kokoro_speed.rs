@@ -1,6 +1,6 @@
 //! Speed of the torch network on any device.
 //!
-//! `cargo xtask plugin kokoro --cuda --example speed -- DIRECTORY [DEVICE [DTYPE]]`
+//! `cargo xtask plugin kokoro --cuda --example kokoro_speed -- DIRECTORY [DEVICE [DTYPE]]`
 //!
 //! DIRECTORY holds a checkpoint in the torch layout, DEVICE and DTYPE are those of the launch options (`cpu`, `f32`). What is spoken has no
 //! meaning: phonemes in the order of the vocabulary. Prints medians after a warm-up.

@@ -1,6 +1,6 @@
 //! Speed of the network at the sizes of the large models, on random weights that are made in memory.
 //!
-//! `cargo run --release -p syrinx-plugin-whisper --features cuda --example speed -- [DEVICE [COMPUTE_TYPE [BACKEND [MODEL…]]]]`
+//! `cargo run --release -p syrinx-plugin-whisper --features cuda --example whisper_speed -- [DEVICE [COMPUTE_TYPE [BACKEND [MODEL…]]]]`
 //!
 //! DEVICE, COMPUTE_TYPE and BACKEND are those of the launch options (`cpu`, `auto`, `auto`), MODEL is `large-v3`, `large-v3-turbo` (both by
 //! default), `base` or `tiny`. Prints milliseconds: the median of several runs after the warm-up.

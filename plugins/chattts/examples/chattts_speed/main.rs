@@ -1,6 +1,6 @@
 //! Speed at the official sizes, on random weights that are written into a directory of the user's choice (1.1 GB).
 //!
-//! `cargo xtask plugin chattts --example speed -- DIR [--device cpu] [--dtype bfloat16,float32] [--rows 1,4] [--steps 100] [--threads N]`
+//! `cargo xtask plugin chattts --example chattts_speed -- DIR [--device cpu] [--dtype bfloat16,float32] [--rows 1,4] [--steps 100] [--threads N]`
 //!
 //! Prints steps per second of all rows together (a step is 21.3 ms of sound), and how many seconds of sound decoder and vocoder make in a
 //! second: an utterance at once, and in the pieces that streaming makes of it.
