@@ -25,6 +25,9 @@ pub enum ChatTtsError {
     /// The device can't be used.
     #[error("{0}")]
     Device(String),
+    /// The device doesn't compute in that type.
+    #[error("{0}")]
+    Precision(&'static str),
     /// A text, or a text with its audio prompt, is longer than the model's positions.
     #[error("the text has {tokens} tokens with all that precedes it; the model takes {most}")]
     TooLong {

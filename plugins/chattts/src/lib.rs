@@ -21,8 +21,9 @@ pub mod speaker;
 pub mod text;
 
 use syrinx_plugin_api::{Error, Host, LoadRequest, Manifest, Model, Plugin, export_plugin};
+use syrinx_plugin_common::options::schema_of;
 
-use crate::options::{LaunchOptions, schema_of};
+use crate::options::LaunchOptions;
 
 /// Name of the runtime that is linked.
 pub const RUNTIME: &str = "libtorch";

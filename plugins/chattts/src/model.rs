@@ -13,14 +13,15 @@ use std::{
 use syrinx_plugin_api::{
     Ability, Error, ErrorKind, Host, Level, LoadRequest, Model, ModelCard, PcmSink, SpeechRequest,
 };
+use syrinx_plugin_common::options::schema_of;
 
 use crate::{
     config::{GptConfig, ModelFiles},
-    engine::{Engine, News, Outcome, Prompt},
+    engine::{Engine, Outcome, Prompt},
     error::ChatTtsError,
     generate::{Kind, Row, Seeded},
     network::{LanguageModel, Place, Precision, Steps, Synthesizer, Utterance, Vocabulary},
-    options::{GenerationParameters, LaunchOptions, RequestParameters, schema_of},
+    options::{GenerationParameters, LaunchOptions, RequestParameters},
     speaker::{Speaker, SpeakerError, Statistics, Voice, parse_voice},
     text::{Homophones, Normalizer, Tokenizer},
 };
@@ -72,8 +73,7 @@ impl ChatTts {
         let options: LaunchOptions = request.options()?;
         let precision = options.dtype.as_deref().map(parse_precision).transpose()?;
         let place = Place::find(options.device.as_deref(), precision).map_err(|error| {
-            let field =
-                if options.dtype.is_some() && error.to_string().contains(" is for ") { "dtype" } else { "device" };
+            let field = if matches!(error, ChatTtsError::Precision(_)) { "dtype" } else { "device" };
             Error::not_supported(error.to_string()).with_field(field)
         })?;
         let threads = options.threads.or(Some(request.threads).filter(|&threads| threads > 0));
@@ -225,7 +225,7 @@ impl Model for ChatTts {
         let prompt = Prompt { entries: vec![self.vocabulary.text(0); 8], speaker: None };
         let row = self.engine.generate(self.number(), prompt, Row::new(rules, Box::new(Seeded::new(0, 0))));
         let mut states = Vec::new();
-        while let News::Outcome(Outcome::Step { hidden, .. }) = row.next(PATIENCE).map_err(failed)? {
+        while let Some(Outcome::Step { hidden, .. }) = row.next(PATIENCE).map_err(failed)? {
             states.extend(hidden);
         }
         let samples =

@@ -9,7 +9,7 @@ use std::{
 use syrinx_plugin_api::{Error, Flow, Level, PcmSink, SpeechEvent, SpeechRequest};
 
 use crate::{
-    engine::{Generation, News, Outcome, Prompt},
+    engine::{Generation, Outcome, Prompt},
     generate::{CODEBOOKS, Chance, Kind, Row, Rules, Seeded},
     model::{ChatTts, SAMPLE_RATE, failed},
     network::{Steps, Utterance, values},
@@ -274,7 +274,7 @@ impl<'m> Job<'m> {
             if sink.flow().is_stop() {
                 return Ok(None);
             }
-            if let News::Outcome(outcome) = row.next(PATIENCE).map_err(failed)? {
+            if let Some(outcome) = row.next(PATIENCE).map_err(failed)? {
                 return Ok(Some(outcome));
             }
         }

@@ -8,6 +8,7 @@
 //! | – | [`kernels`] | inner loops of our own: which vector units there are, and sharing work |
 //! | `kits` | [`kits`] | replaying recorded reference results in a plugin's tests |
 //! | `numbers` | [`numbers`] | numbers in words, English and Chinese |
+//! | `options` | [`options`] | JSON Schemas of options, for the host |
 //! | `onnx` | [`onnx`] | ONNX Runtime, its library named at run time; graphs changed before they are loaded; `onnx-cuda` adds NVIDIA cards |
 
 #[cfg(feature = "checkpoint")]
@@ -23,5 +24,7 @@ pub mod kits;
 pub mod numbers;
 #[cfg(feature = "onnx")]
 pub mod onnx;
+#[cfg(feature = "options")]
+pub mod options;
 #[cfg(any(feature = "checkpoint", feature = "onnx"))]
 mod protobuf;

@@ -24,9 +24,10 @@ pub mod text;
 pub mod vad;
 
 use syrinx_plugin_api::{Error, Host, LoadRequest, Manifest, Model, Plugin, export_plugin};
+use syrinx_plugin_common::options::schema_of;
 
 use crate::model::{Funasr, RUNTIME};
-use crate::options::{LaunchOptions, schema_of};
+use crate::options::LaunchOptions;
 
 /// The plugin of the family.
 #[derive(Clone, Copy, Debug, Default)]
@@ -40,7 +41,7 @@ impl Plugin for FunasrPlugin {
             description: env!("CARGO_PKG_DESCRIPTION").to_owned(),
             license: env!("CARGO_PKG_LICENSE").to_owned(),
             runtimes: vec![RUNTIME.to_owned()],
-            launch_options: schema_of::<LaunchOptions>(&[]),
+            launch_options: schema_of::<LaunchOptions>(),
             ..Manifest::default()
         }
     }

@@ -14,7 +14,7 @@ use crate::asr::sensevoice::{self, SenseVoice};
 use crate::config::{ModelFiles, RecognizerConfig};
 use crate::error::FunasrError;
 use crate::frontend::Frontend;
-use crate::options::{Dtype, LaunchOptions, RequestParameters, schema_of};
+use crate::options::{Dtype, LaunchOptions, RequestParameters, schema_without};
 use crate::punctuation::Punctuator;
 use crate::speakers::embedder::Embedder;
 use crate::vad::Vad;
@@ -351,7 +351,7 @@ impl Model for Funasr {
             streams: true,
             device: self.device.to_string(),
             dtype: self.dtype.to_owned(),
-            parameters: schema_of::<RequestParameters>(&self.foreign_parameters()),
+            parameters: schema_without::<RequestParameters>(&self.foreign_parameters()),
             ..ModelCard::default()
         }
     }

@@ -2,9 +2,10 @@
 
 use std::path::PathBuf;
 
-use schemars::{JsonSchema, SchemaGenerator};
+use schemars::JsonSchema;
 use serde::Deserialize;
 use syrinx_plugin_api::{Error, Object};
+use syrinx_plugin_common::options::schema_of;
 
 use crate::vad::{EndSilence, VadOptions};
 
@@ -219,11 +220,8 @@ impl RequestParameters {
 
 /// The JSON Schema of an options type, without the properties `without`.
 #[must_use]
-pub fn schema_of<T: JsonSchema>(without: &[&str]) -> Object {
-    let schema = SchemaGenerator::default().into_root_schema_for::<T>();
-    let Ok(serde_json::Value::Object(mut object)) = serde_json::to_value(schema) else {
-        return Object::new(); // a root schema of a struct is an object
-    };
+pub fn schema_without<T: JsonSchema>(without: &[&str]) -> Object {
+    let mut object = schema_of::<T>();
     if let Some(properties) = object.get_mut("properties").and_then(serde_json::Value::as_object_mut) {
         properties.retain(|name, _| !without.contains(&name.as_str()));
     }
@@ -262,11 +260,11 @@ mod tests {
 
     #[test]
     fn schemas_describe_every_option() {
-        for schema in [schema_of::<LaunchOptions>(&[]), schema_of::<RequestParameters>(&[])] {
+        for schema in [schema_of::<LaunchOptions>(), schema_of::<RequestParameters>()] {
             let properties = schema["properties"].as_object().unwrap();
             assert!(properties.values().all(|property| property["description"].is_string()), "{properties:?}");
         }
-        let schema = schema_of::<RequestParameters>(&["hotword"]);
+        let schema = schema_without::<RequestParameters>(&["hotword"]);
         assert!(!schema["properties"].as_object().unwrap().contains_key("hotword"));
     }
 }

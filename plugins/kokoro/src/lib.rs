@@ -26,9 +26,10 @@ pub mod vocab;
 pub mod voices;
 
 use syrinx_plugin_api::{Error, Host, LoadRequest, Manifest, Model, Plugin, export_plugin};
+use syrinx_plugin_common::options::schema_of;
 
 use crate::model::{Kokoro, RUNTIME};
-use crate::options::{LaunchOptions, schema_of};
+use crate::options::LaunchOptions;
 
 /// The plugin of the family.
 #[derive(Clone, Copy, Debug, Default)]

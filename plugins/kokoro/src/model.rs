@@ -6,11 +6,12 @@ use syrinx_plugin_api::{
     Ability, Error, Host, Level, LoadRequest, Model, ModelCard, PcmSink, SpeechEvent, SpeechRequest, SpeechSettings,
 };
 use syrinx_plugin_common::onnx::{OnnxError, Runtime, Severity, find_library};
+use syrinx_plugin_common::options::schema_of;
 
 use crate::front_ends::FrontEnds;
 use crate::language::Language;
 use crate::network::{Device, Network, NetworkError, Precision, dtype_of, find_network, is_checkpoint};
-use crate::options::{LaunchOptions, RequestParameters, schema_of};
+use crate::options::{LaunchOptions, RequestParameters};
 use crate::session::SAMPLE_RATE;
 use crate::vocab::Vocabulary;
 use crate::voices::{self, Voice, VoiceError, Voices, style_row};

@@ -2,9 +2,8 @@
 
 use std::path::PathBuf;
 
-use schemars::{JsonSchema, SchemaGenerator};
+use schemars::JsonSchema;
 use serde::Deserialize;
-use syrinx_plugin_api::Object;
 
 /// Launch options of a Kokoro model.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
@@ -80,19 +79,10 @@ impl Default for RequestParameters {
     }
 }
 
-/// The JSON Schema of an options type.
-#[must_use]
-pub fn schema_of<T: JsonSchema>() -> Object {
-    let schema = SchemaGenerator::default().into_root_schema_for::<T>();
-    match serde_json::to_value(schema) {
-        Ok(serde_json::Value::Object(object)) => object,
-        // A root schema of a struct is an object.
-        _ => Object::new(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use syrinx_plugin_common::options::schema_of;
+
     use super::*;
 
     #[test]

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer};
 use syrinx_plugin_api::{Error, Object, TranscribeSettings};
+use syrinx_plugin_common::options::schema_of;
 
 use crate::batched;
 use crate::fallback::Thresholds;
@@ -101,7 +102,7 @@ impl LaunchOptions {
     /// Their JSON Schema.
     #[must_use]
     pub fn schema() -> Object {
-        object_schema::<Self>()
+        schema_of::<Self>()
     }
 }
 
@@ -298,7 +299,7 @@ impl RequestParameters {
     /// Their JSON Schema.
     #[must_use]
     pub fn schema() -> Object {
-        object_schema::<Self>()
+        schema_of::<Self>()
     }
 
     /// How the file is transcribed; `language` is a code that was looked up before.
@@ -441,14 +442,6 @@ fn in_range(field: &str, sequences: usize) -> Result<usize, Error> {
         return Ok(sequences);
     }
     Err(Error::invalid_input(field, format!("{field} must be between 1 and {MOST_SEQUENCES}, not {sequences}")))
-}
-
-/// The schema of a struct as a JSON object.
-fn object_schema<T: JsonSchema>() -> Object {
-    match schemars::schema_for!(T).to_value() {
-        serde_json::Value::Object(schema) => schema,
-        _ => Object::new(), // a struct's schema is an object
-    }
 }
 
 #[cfg(test)]

@@ -40,24 +40,15 @@ pub struct Generation {
     events: Receiver<Result<Outcome, ChatTtsError>>,
 }
 
-/// What there is of a row after some time.
-#[derive(Debug)]
-pub enum News {
-    /// Its next outcome.
-    Outcome(Outcome),
-    /// Nothing yet.
-    None,
-}
-
 impl Generation {
-    /// Waits for the next outcome for so long.
+    /// Waits for the next outcome for so long; none if there is nothing yet.
     ///
     /// # Errors
     /// The row failed.
-    pub fn next(&self, patience: Duration) -> Result<News, ChatTtsError> {
+    pub fn next(&self, patience: Duration) -> Result<Option<Outcome>, ChatTtsError> {
         match self.events.recv_timeout(patience) {
-            Ok(outcome) => outcome.map(News::Outcome),
-            Err(RecvTimeoutError::Timeout) => Ok(News::None),
+            Ok(outcome) => outcome.map(Some),
+            Err(RecvTimeoutError::Timeout) => Ok(None),
             Err(RecvTimeoutError::Disconnected) => Err(ChatTtsError::Closed),
         }
     }

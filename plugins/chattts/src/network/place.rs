@@ -74,14 +74,13 @@ impl Place {
         let precision = precision.unwrap_or(if on_card { Precision::Float16 } else { Precision::Int8 });
         match precision {
             Precision::Int8 if on_card => {
-                Err("int8 is for the processor; cards compute in float16, bfloat16 or float32")
+                Err(ChatTtsError::Precision("int8 is for the processor; cards compute in float16, bfloat16 or float32"))
             }
-            Precision::Float16 if !on_card => {
-                Err("float16 is for cards; the processor computes in float32, bfloat16 or int8")
-            }
+            Precision::Float16 if !on_card => Err(ChatTtsError::Precision(
+                "float16 is for cards; the processor computes in float32, bfloat16 or int8",
+            )),
             _ => Ok(Self { device, precision }),
         }
-        .map_err(|reason| ChatTtsError::Device(reason.to_owned()))
     }
 
     /// Type of what flows between the layers: on a card that of the products.

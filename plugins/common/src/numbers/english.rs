@@ -1,6 +1,7 @@
 //! English number words: cardinals, ordinals, years and decimals, up to 66 digits; longer numbers are read digit by digit.
 
-const SMALL: [&str; 20] = [
+/// Words for 0 to 19.
+pub const SMALL: [&str; 20] = [
     "zero",
     "one",
     "two",
@@ -22,7 +23,8 @@ const SMALL: [&str; 20] = [
     "eighteen",
     "nineteen",
 ];
-const TENS: [&str; 10] = ["", "", "twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"];
+/// Words for the tens, from 20 on; the first two are empty.
+pub const TENS: [&str; 10] = ["", "", "twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"];
 
 /// Names of 1000^n, n = 1…
 const SCALES: [&str; 21] = [

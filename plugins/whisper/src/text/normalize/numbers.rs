@@ -8,33 +8,12 @@
 
 use regex::{Captures, Regex};
 
+use syrinx_plugin_common::numbers::english::{SMALL, TENS};
+
 use super::english::{pattern, patterns, replace_all};
 
 /// Words for nothing.
 const ZEROS: [&str; 3] = ["o", "oh", "zero"];
-
-/// Words for 1 to 19.
-const ONES: [&str; 19] = [
-    "one",
-    "two",
-    "three",
-    "four",
-    "five",
-    "six",
-    "seven",
-    "eight",
-    "nine",
-    "ten",
-    "eleven",
-    "twelve",
-    "thirteen",
-    "fourteen",
-    "fifteen",
-    "sixteen",
-    "seventeen",
-    "eighteen",
-    "nineteen",
-];
 
 /// Ordinals that are not made of their number and "th".
 const IRREGULAR_ORDINALS: [(&str, u128, &str); 6] = [
@@ -45,9 +24,6 @@ const IRREGULAR_ORDINALS: [(&str, u128, &str); 6] = [
     ("fifth", 5, "th"),
     ("twelfth", 12, "th"),
 ];
-
-/// Words for 20, 30 … 90.
-const TENS: [&str; 8] = ["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"];
 
 /// Words for 100 and the powers of 1000.
 const MULTIPLIERS: [(&str, u128); 12] = [
@@ -116,8 +92,8 @@ fn place(table: &[&str], word: &str) -> Option<u128> {
 
 impl Meaning {
     fn of(word: &str) -> Option<Self> {
-        let ones = |word: &str| place(&ONES, word).map(|i| i + 1);
-        let tens = |word: &str| place(&TENS, word).map(|i| (i + 2) * 10);
+        let ones = |word: &str| place(&SMALL[1..], word).map(|i| i + 1);
+        let tens = |word: &str| place(&TENS[2..], word).map(|i| (i + 2) * 10);
         let multiplier = |word: &str| lookup(&MULTIPLIERS, word);
         if ZEROS.contains(&word) {
             return Some(Self::Zero);
