@@ -102,13 +102,7 @@ impl ByteMatrix {
     /// # Errors
     /// Says which extents don't fit.
     pub fn product(&self, x: &[f32], y: &mut [f32], finish: Finish<'_>, parallel: &Parallel<'_>) -> Result<(), String> {
-        let rows = y.len() / self.outputs.max(1);
-        if x.len() != rows * self.inputs || y.len() != rows * self.outputs {
-            return Err(format!("{} values don't fit to {} inputs", x.len(), self.inputs));
-        }
-        if finish.bias.is_some_and(|bias| bias.len() != self.outputs) {
-            return Err(format!("the bias doesn't fit to {} outputs", self.outputs));
-        }
+        finish.rows(x, self.inputs, y, self.outputs)?;
         let quantized = Quantized::new(self.isa, x, self.inputs, parallel);
         self.product_of(&quantized, y, finish, parallel);
         Ok(())

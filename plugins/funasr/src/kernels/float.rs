@@ -77,13 +77,7 @@ impl FloatMatrix {
     /// # Errors
     /// Says which extents don't fit.
     pub fn product(&self, x: &[f32], y: &mut [f32], finish: Finish<'_>, parallel: &Parallel<'_>) -> Result<(), String> {
-        let rows = y.len() / self.outputs.max(1);
-        if x.len() != rows * self.inputs || y.len() != rows * self.outputs {
-            return Err(format!("{} values don't fit to {} inputs", x.len(), self.inputs));
-        }
-        if finish.bias.is_some_and(|bias| bias.len() != self.outputs) {
-            return Err(format!("the bias doesn't fit to {} outputs", self.outputs));
-        }
+        let rows = finish.rows(x, self.inputs, y, self.outputs)?;
         let place = Place { start: y.as_mut_ptr(), stride: self.outputs, outputs: self.outputs, finish };
         let tiles = FloatTiles { x, stride: self.inputs, matrix: self, place };
         let tasks = Tasks::new(rows, self.inputs * size_of::<f32>(), self.outputs.div_ceil(LANES));

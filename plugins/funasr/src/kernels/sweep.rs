@@ -19,6 +19,23 @@ pub struct Finish<'a> {
     pub relu: bool,
 }
 
+impl Finish<'_> {
+    /// Rows of a product of `x`, `[rows, inputs]`, to `y`, `[rows, outputs]`.
+    ///
+    /// # Errors
+    /// Says which extents don't fit.
+    pub(super) fn rows(&self, x: &[f32], inputs: usize, y: &[f32], outputs: usize) -> Result<usize, String> {
+        let rows = y.len() / outputs.max(1);
+        if x.len() != rows * inputs || y.len() != rows * outputs {
+            return Err(format!("{} values don't fit to {inputs} inputs", x.len()));
+        }
+        if self.bias.is_some_and(|bias| bias.len() != outputs) {
+            return Err(format!("the bias doesn't fit to {outputs} outputs"));
+        }
+        Ok(rows)
+    }
+}
+
 /// Where a product goes.
 #[derive(Clone, Copy)]
 pub(super) struct Place<'a> {
