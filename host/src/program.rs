@@ -1,4 +1,4 @@
-//! This program, for starting it again.
+//! This program: for starting it again, and what lies beside it.
 
 use std::{
     io,
@@ -9,6 +9,11 @@ use std::{
 pub(crate) fn running() -> io::Result<PathBuf> {
     let running = Path::new("/proc/self/exe");
     if running.exists() { Ok(running.to_owned()) } else { std::env::current_exe() }
+}
+
+/// The directory `plugins` next to the program, which need not exist.
+pub(crate) fn plugins() -> io::Result<PathBuf> {
+    Ok(std::env::current_exe()?.with_file_name("plugins"))
 }
 
 #[cfg(test)]

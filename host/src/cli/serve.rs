@@ -4,7 +4,7 @@ use super::{Failure, Outcome, Places};
 use crate::{
     config::{AuthOverrides, Config, LaunchAtStart, LimitOverrides, Overrides},
     log::LogFormat,
-    server,
+    program, server,
 };
 use clap::Args;
 use std::path::PathBuf;
@@ -78,7 +78,7 @@ impl Serve {
         let mut config =
             Config::load(self.config.as_deref(), flags).map_err(|error| Failure::new(error.to_string()))?;
         if config.plugin_dirs.is_empty() {
-            config.plugin_dirs.extend(beside_the_program());
+            config.plugin_dirs.extend(program::plugins().ok().filter(|dir| dir.is_dir()));
         }
         server::serve(config).map_err(|error| Failure::new(error.to_string()))
     }
@@ -91,11 +91,4 @@ fn filter(level: &str) -> String {
         "CRITICAL" | "FATAL" => "error".to_owned(),
         _ => level.to_owned(),
     }
-}
-
-/// The directory `plugins` next to the program, if there is one.
-fn beside_the_program() -> Option<PathBuf> {
-    let program = std::env::current_exe().ok()?;
-    let dir = program.parent()?.join("plugins");
-    dir.is_dir().then_some(dir)
 }

@@ -156,11 +156,7 @@ impl Executor for Process {
 
     fn memory(&self) -> Option<u64> {
         // One that is being started again takes some, too, soon.
-        let process = match &*lock(&self.keeper.state) {
-            State::Serving(worker) => Some(lock(&worker.child).id()),
-            _ => None,
-        };
-        Some(process.and_then(resident_bytes).unwrap_or(0))
+        Some(self.process().and_then(resident_bytes).unwrap_or(0))
     }
 
     /// A job whose worker ends is begun once more if nothing was heard of it yet.

@@ -7,6 +7,7 @@ use super::{
 use crate::plugins::{Digest, Trust, inspection};
 use clap::Args;
 use std::{
+    collections::BTreeMap,
     fs::{self, File},
     io::Write as _,
     path::{Path, PathBuf},
@@ -30,9 +31,11 @@ impl Install {
         let config = self.dirs.settings()?;
         let Some(dir) = config.plugin_dirs.first() else { return Err(Failure::new("there is no plugin directory")) };
         fs::create_dir_all(dir).map_err(about(dir))?;
+        let mut installed = installed(dir);
         for file in files {
-            let manifest = install(&file, dir, &config.trust)?;
+            let manifest = install(&file, dir, &config.trust, &installed)?;
             let name = file.file_name().unwrap_or_default();
+            installed.insert(dir.join(name), manifest.name.clone());
             screen::line(format_args!(
                 "installed {} {} as {}",
                 manifest.name,
@@ -44,8 +47,14 @@ impl Install {
     }
 }
 
-/// Checks a copy of `file`, which then becomes the one in `dir`.
-fn install(file: &Path, dir: &Path, trust: &Trust) -> Result<Manifest, Failure> {
+/// The plugins in a directory, by file. What is none is left out.
+fn installed(dir: &Path) -> BTreeMap<PathBuf, String> {
+    let named = |file: PathBuf| inspection::inspect(&file).ok().map(|manifest| (file, manifest.name));
+    files_in(dir).into_iter().filter_map(named).collect()
+}
+
+/// Checks a copy of `file`, which then becomes the one in `dir`, beside what is `installed`.
+fn install(file: &Path, dir: &Path, trust: &Trust, installed: &BTreeMap<PathBuf, String>) -> Result<Manifest, Failure> {
     let refused = |reason: &dyn std::fmt::Display| Failure::new(format!("{} is refused: {reason}", file.display()));
     let name = file.file_name().ok_or_else(|| refused(&"it is no file"))?;
     let content = fs::read(file).map_err(about(file))?;
@@ -57,17 +66,15 @@ fn install(file: &Path, dir: &Path, trust: &Trust) -> Result<Manifest, Failure> 
     if manifest.name.is_empty() {
         return Err(refused(&"its manifest has no name"));
     }
-    let others = files_in(dir).into_iter().filter(|other| other.file_name() != Some(name));
-    for other in others {
-        if inspection::inspect(&other).is_ok_and(|other| other.name == manifest.name) {
-            let reason = format!(
-                "{} is the plugin `{}` already; remove it first: syrinx plugin remove {}",
-                other.display(),
-                manifest.name,
-                manifest.name
-            );
-            return Err(refused(&reason));
-        }
+    let is_other = |(other, plugin): &(&PathBuf, &String)| other.file_name() != Some(name) && **plugin == manifest.name;
+    if let Some((other, _)) = installed.iter().find(is_other) {
+        let reason = format!(
+            "{} is the plugin `{}` already; remove it first: syrinx plugin remove {}",
+            other.display(),
+            manifest.name,
+            manifest.name
+        );
+        return Err(refused(&reason));
     }
     trust.check(&part.0, digest).map_err(|distrust| refused(&distrust))?;
     fs::rename(&part.0, dir.join(name)).map_err(about(&dir.join(name)))?;

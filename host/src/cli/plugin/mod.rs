@@ -10,6 +10,7 @@ use super::{Failure, Outcome};
 use crate::{
     config::{Config, Overrides},
     plugins::is_plugin_file,
+    program,
 };
 use clap::{Args, Subcommand};
 use std::path::{Path, PathBuf};
@@ -63,8 +64,7 @@ impl Dirs {
         let mut config =
             Config::load(self.config.as_deref(), flags).map_err(|error| Failure::new(error.to_string()))?;
         if config.plugin_dirs.is_empty() {
-            let program = std::env::current_exe().map_err(|error| Failure::new(error.to_string()))?;
-            config.plugin_dirs.push(program.with_file_name("plugins"));
+            config.plugin_dirs.push(program::plugins().map_err(|error| Failure::new(error.to_string()))?);
         }
         Ok(config)
     }
