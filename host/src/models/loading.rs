@@ -70,7 +70,7 @@ impl Models {
                 let _place = place;
                 let report: Report = {
                     let slot = slot.clone();
-                    Arc::new(move |stage, progress, info| slot.report(Some(stage), progress, info))
+                    Arc::new(move |stage, progress, info| slot.report_work(stage, progress, info))
                 };
                 models.load_replicas(&slot, &slot.options(), &plugin, &report)
             })

@@ -91,6 +91,15 @@ impl Default for LaunchProgress {
     }
 }
 
+impl LaunchProgress {
+    fn set(&mut self, stage: Option<&'static str>, progress: f64, info: &str) {
+        self.stage = stage.unwrap_or(self.stage);
+        self.progress = self.progress.max(progress);
+        info.clone_into(&mut self.info);
+        self.updated = SystemTime::now();
+    }
+}
+
 /// Most files that a launch's progress lists.
 const FILES_SHOWN: usize = 500;
 
@@ -305,11 +314,16 @@ impl Slot {
 
     /// Changes what the launch tells of itself. What is not given stays.
     pub(super) fn report(&self, stage: Option<&'static str>, progress: f64, info: &str) {
+        lock(&self.progress).set(stage, progress, info);
+    }
+
+    /// [`Self::report`] for the work of the launch, which may go on for a while after its cancellation: then nobody listens.
+    pub(super) fn report_work(&self, stage: &'static str, progress: f64, info: &str) {
+        // Under the lock: what is told once the launch is cancelled stays the last word.
         let mut current = lock(&self.progress);
-        current.stage = stage.unwrap_or(current.stage);
-        current.progress = current.progress.max(progress);
-        info.clone_into(&mut current.info);
-        current.updated = SystemTime::now();
+        if !self.cancel.is_cancelled() {
+            current.set(Some(stage), progress, info);
+        }
     }
 
     pub(super) fn report_file(&self, name: &str, done: u64, total: Option<u64>) {

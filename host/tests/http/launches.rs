@@ -229,6 +229,8 @@ async fn a_plugin_that_does_not_stop_is_left_behind() {
     assert_eq!(instance(&server, "deaf").await["status"], "ERROR");
     assert_eq!(waiting.answer().await.status, 499);
     assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+    // What is left behind goes on telling how far it is.
+    tokio::time::sleep(Duration::from_millis(200)).await;
     assert_eq!(connection.get("/v1/models/deaf/progress").await.json()["stage"], "cancelled");
     assert_eq!(connection.post_json(MODELS, &launch(json!({"model_uid": "deaf"}))).await.status, 200);
 }
