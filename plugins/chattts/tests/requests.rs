@@ -126,7 +126,7 @@ fn voices_are_names_strings_and_vectors() {
     assert_eq!(say(Some("alice")), voices[0]);
     assert_eq!(say(Some("")), voices[4], "the default is the empty name");
     let garbage = SpeechSettings { voice: Some("x".repeat(500)), ..settings(TEXT, &json!({})) };
-    let error = ask(&*model, garbage, Vec::new(), None).err().expect("no voice");
+    let error = ask(&*model, garbage, Vec::new(), None).expect_err("no voice");
     assert_eq!((error.kind, error.field.as_deref()), (ErrorKind::InvalidInput, Some("voice")));
 }
 
@@ -138,10 +138,10 @@ fn recordings_are_imitated() {
     let heard =
         ask(&*model, settings(TEXT, &json!({"prompt_text": "good morning."})), clip(&sound), None).expect("it speaks");
     assert_ne!(heard.samples, speak(&*model, json!({})).samples);
-    let error = ask(&*model, settings(TEXT, &json!({})), clip(&sound), None).err().expect("no transcript");
+    let error = ask(&*model, settings(TEXT, &json!({})), clip(&sound), None).expect_err("no transcript");
     assert_eq!(error.field.as_deref(), Some("prompt_text"), "{error}");
     let error =
-        ask(&*model, settings(TEXT, &json!({"prompt_text": "a"})), clip(&sound[..240]), None).err().expect("too short");
+        ask(&*model, settings(TEXT, &json!({"prompt_text": "a"})), clip(&sound[..240]), None).expect_err("too short");
     assert_eq!(error.field.as_deref(), Some("prompt_speech"), "{error}");
 }
 

@@ -310,7 +310,7 @@ fn what_a_model_cannot_do_is_refused() {
 
     let model = load("paraformer-tiny", json!({})).expect("it loads");
     let field = |parameters: Value, settings: TranscribeSettings| {
-        let refused = transcribe(&*model, &[0.0; 16_000], parameters, settings, None).err().expect("it is refused");
+        let refused = transcribe(&*model, &[0.0; 16_000], parameters, settings, None).expect_err("it is refused");
         (refused.field.unwrap_or_default(), refused.message)
     };
     let (name, message) = field(json!({"preset_spk_num": 2}), TranscribeSettings::default());

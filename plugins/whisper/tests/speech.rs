@@ -119,7 +119,7 @@ fn without_the_asset_it_is_refused_and_everything_else_works() {
     let audio = clip(json!(["audio/en_quick_brown_fox.wav"]));
     assert!(transcribe(&*model, &audio, false, eager(json!({}))).is_ok());
     for parameters in [json!({"vad_filter": true}), json!({"batched": true})] {
-        let error = transcribe(&*model, &audio, false, eager(parameters)).err().expect("refused");
+        let error = transcribe(&*model, &audio, false, eager(parameters)).expect_err("refused");
         assert_eq!(error.kind, ErrorKind::NotSupported);
         assert!(error.message.contains("silero-vad"), "{error}");
     }
