@@ -292,6 +292,22 @@ mod tests {
     }
 
     #[test]
+    fn padding_is_kept_from_predictors_without_times() {
+        let models = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/kits/funasr/models");
+        for (model, masked) in [("paraformer-tiny", 2), ("paraformer-hotword-tiny", 2), ("sensevoice-tiny", 0)] {
+            let bytes = std::fs::read(models.join(model).join("model.onnx")).unwrap();
+            let mut graph = GraphModel::parse(&bytes).unwrap();
+            let before = graph.nodes.len();
+            assert_eq!(loops::replace(&mut graph, false), Loops::None);
+            assert_eq!(graph.nodes.len(), before, "{model}");
+            assert_eq!(loops::replace(&mut graph, true), Loops::None);
+            assert!(graph.is_complete());
+            let made = |node: &&Node| node.operator == "Mul" && node.outputs[0].ends_with("·masked");
+            assert_eq!(graph.nodes.iter().filter(made).count(), masked, "{model}");
+        }
+    }
+
+    #[test]
     fn what_is_no_graph_is_left_to_the_runtime() {
         let options = NetworkOptions::default();
         assert!(accelerated(&Content::Memory(b"no graph"), &options, Use::AsItIs).is_none());
