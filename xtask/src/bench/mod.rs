@@ -3,7 +3,11 @@
 //! Both sides are single processes that load a model, then do a job some times; loading is timed by itself. The sides
 //! take turns, so that what else happens on the machine hits both. Of all runs of a case the best one counts.
 
+mod cases;
+mod table;
+
 use crate::{build, command, place, venv};
+use cases::FAMILIES;
 use clap::Args;
 use serde_json::{Map, Value, json};
 use std::{
@@ -17,7 +21,7 @@ use std::{
 
 #[derive(Debug, Args)]
 pub(crate) struct Bench {
-    /// Only these families [default: all]
+    /// Only these families: whisper, kokoro, funasr [default: the first two; models of funasr are made, of official sizes and random weights]
     #[arg(value_name = "FAMILY")]
     families: Vec<String>,
     /// Write the measurements to this file, as a list of {family, case, metric, ours, peer, peer_name, ratio}
@@ -29,25 +33,13 @@ pub(crate) struct Bench {
     /// Turns that each side gets per case [default: 3, 1 with --quick]
     #[arg(long, value_name = "N")]
     turns: Option<usize>,
+    /// Only cases whose name has this in it, such as `int8` or `1 thread`; where it is repeated, all of them
+    #[arg(long = "case", value_name = "TEXT")]
+    parts: Vec<String>,
+    /// Measure what was built last
+    #[arg(long)]
+    no_build: bool,
 }
-
-/// Models that are measured; both sides take them from the store.
-const MODELS: [&str; 3] = ["whisper-base", "whisper-tiny.en", "Kokoro-82M"];
-
-/// How often a process does its job; the first time pays for what is set up lazily.
-const REPEATS: usize = 2;
-
-/// Requests at once where several are; the peers serve them one after the other.
-const AT_ONCE: usize = 4;
-
-const VOICE: &str = "af_heart";
-/// 48 phonemes.
-const SHORT_TEXT: &str = "Please turn left at the next traffic light, then stop.";
-/// Five sentences.
-const LONG_TEXT: &str = "The weather today is partly cloudy with a chance of showers. The old library closes at nine \
-    o'clock tonight, so please turn left at the next traffic light and hurry. I would like a cup of coffee with milk, \
-    and my brother, who bought a new bicycle yesterday, would like some tea. Water boils at one hundred degrees. Nobody \
-    knows where the treasure is hidden, but your package will arrive on Monday morning.";
 
 /// A case: what both sides are asked to do.
 struct Case {
@@ -64,17 +56,24 @@ struct Case {
 #[derive(Default)]
 struct Best(Map<String, Value>);
 
-/// Metrics in the order to show them. Lower is better for all.
-const METRICS: [&str; 6] = ["rtf", "cpu_s_per_audio_s", "first_audio_s", "load_s", "cold_start_s", "peak_rss_mb"];
-
 impl Bench {
     pub(crate) fn run(self) -> Result<ExitCode, String> {
-        build::workspace()?;
-        build::place_plugins()?;
-        command::run(Command::new(place::syrinx()).arg("pull").args(MODELS))?;
-        let cases = self.cases()?;
+        if let Some(unknown) = self.families.iter().find(|name| !FAMILIES.contains(&name.as_str())) {
+            return Err(format!("no family `{unknown}` to measure; there are {}", FAMILIES.join(", ")));
+        }
+        if !self.no_build {
+            build::programs()?;
+            build::place_plugins()?;
+        }
+        let mut cases = self.cases()?;
+        let names: Vec<String> = cases.iter().map(|case| case.name.clone()).collect();
+        cases.retain(|case| self.parts.iter().all(|part| case.name.contains(part)));
         if cases.is_empty() {
-            return Err("no such family; there are whisper, kokoro and funasr".to_owned());
+            return Err(format!(
+                "no case has {} in its name; there are:\n{}",
+                self.parts.join(" and "),
+                names.join("\n")
+            ));
         }
         let mut pythons = BTreeMap::new();
         for case in &cases {
@@ -116,11 +115,11 @@ impl Bench {
         let mut list = Vec::new();
         for ((case, best), reason) in cases.iter().zip(&best).zip(&not_measured) {
             match reason.as_str() {
-                "" => list.extend(compare(case, best)),
+                "" => list.extend(table::compare(case, best)),
                 reason => println!("not measured: {} {}: {}", case.family, case.name, reason.trim()),
             }
         }
-        table(&list);
+        table::table(&list);
         if let Some(file) = &self.json {
             fs::write(file, format!("{:#}\n", Value::Array(list)))
                 .map_err(|error| format!("{}: {error}", file.display()))?;
@@ -128,170 +127,6 @@ impl Bench {
         // A case that isn't measured is told above, and no reason to call the others void.
         Ok(if not_measured.iter().all(|reason| !reason.is_empty()) { ExitCode::FAILURE } else { ExitCode::SUCCESS })
     }
-
-    fn wants(&self, family: &str) -> bool {
-        self.families.is_empty() || self.families.iter().any(|name| name == family)
-    }
-
-    fn cases(&self) -> Result<Vec<Case>, String> {
-        let dirs =
-            command::output(Command::new(place::release().join("syrinx-bench-runner")).arg("locate").args(MODELS))?;
-        let dirs: Value = serde_json::from_str(&dirs).map_err(|error| error.to_string())?;
-        let mut cases = Vec::new();
-        if self.wants("whisper") {
-            cases.extend(self.whisper(&dirs)?);
-        }
-        if self.wants("kokoro") {
-            cases.extend(self.kokoro(&dirs));
-        }
-        // Its models are made, which takes minutes and gigabytes: only when asked for.
-        if self.families.iter().any(|name| name == "funasr") {
-            cases.extend(self.funasr()?);
-        }
-        Ok(cases)
-    }
-
-    fn whisper(&self, dirs: &Value) -> Result<Vec<Case>, String> {
-        let clips = clips()?;
-        let models: &[&str] = if self.quick { &["base"] } else { &["tiny.en", "base"] };
-        let threads: &[usize] = if self.quick { &[2] } else { &[1, 2] };
-        let mut cases = Vec::new();
-        for model in models {
-            for (clip, wav) in &clips {
-                for beam_size in [1, 5] {
-                    for compute_type in ["float32", "int8"] {
-                        for &threads in threads {
-                            let work = WhisperWork { model, clip, wav, beam_size, compute_type, threads, at_once: 1 };
-                            cases.push(work.case(dirs));
-                        }
-                    }
-                }
-            }
-            let (clip, wav) = &clips[0];
-            for compute_type in ["float32", "int8"] {
-                let work = WhisperWork { model, clip, wav, beam_size: 1, compute_type, threads: 2, at_once: AT_ONCE };
-                cases.push(work.case(dirs));
-            }
-        }
-        Ok(cases)
-    }
-
-    fn kokoro(&self, dirs: &Value) -> Vec<Case> {
-        let threads: &[usize] = if self.quick { &[2] } else { &[1, 2] };
-        let mut cases = Vec::new();
-        for (length, text) in [("short", SHORT_TEXT), ("long", LONG_TEXT)] {
-            cases.extend(threads.iter().map(|&threads| kokoro_case(dirs, length, text, threads, 1)));
-            cases.push(kokoro_case(dirs, length, text, 2, AT_ONCE));
-        }
-        cases
-    }
-}
-
-impl Bench {
-    /// Models of the official sizes with random weights, on real speech.
-    fn funasr(&self) -> Result<Vec<Case>, String> {
-        let scripts = place::root().join("tests/python");
-        let models = place::target().join("bench/funasr");
-        let python = venv::make("funasr")?;
-        let mut grow = Command::new(&python);
-        grow.arg(scripts.join("full_size_funasr.py")).arg(place::root().join("tests/kits/funasr/models")).arg(&models);
-        command::run(&mut grow)?;
-        let vad =
-            command::output(Command::new(place::release().join("syrinx-bench-runner")).args(["asset", "fsmn-vad"]))?;
-        let vad = PathBuf::from(vad.trim());
-        let wav = repeated(&place::root().join("tests/kits/funasr/audio/long_mix.wav"), "mix2.wav", "2", "0.34")?;
-        let threads: &[usize] = if self.quick { &[2] } else { &[1, 2] };
-        let mut cases = Vec::new();
-        for (kind, directory, model, language) in [
-            ("paraformer", "paraformer-large", "paraformer-zh", "zh"),
-            ("sensevoice", "sensevoice-small", "SenseVoiceSmall", "auto"),
-        ] {
-            let punctuation = (kind == "paraformer").then(|| models.join("ct-punc"));
-            for quantize in [false, true] {
-                for &threads in threads {
-                    let numbers = if quantize { "int8" } else { "float32" };
-                    cases.push(Case {
-                        family: "funasr",
-                        name: format!("{directory}, 60 s, {numbers}, {threads} threads"),
-                        peer_name: "funasr-onnx 0.4.3",
-                        packages: "funasr",
-                        ours: json!({
-                            "plugin": plugin("funasr"), "model": model, "model_dir": models.join(directory),
-                            "threads": threads, "wav": wav, "language": language,
-                            "options": {
-                                "quantize": quantize, "vad_model": vad, "vad_kwargs": {},
-                                "punc_model": punctuation.as_ref().map_or(json!("none"), |path| json!(path)),
-                            },
-                            "parameters": {}, "repeats": REPEATS, "at_once": 1,
-                        }),
-                        peer: json!({
-                            "family": "funasr", "kind": kind, "model_dir": models.join(directory), "vad_dir": vad,
-                            "punc_dir": punctuation, "quantize": quantize, "threads": threads, "wav": wav,
-                            "repeats": REPEATS, "at_once": 1,
-                        }),
-                    });
-                }
-            }
-        }
-        Ok(cases)
-    }
-}
-
-/// Something to transcribe in some way.
-struct WhisperWork<'a> {
-    model: &'a str,
-    clip: &'a str,
-    wav: &'a Path,
-    beam_size: usize,
-    compute_type: &'a str,
-    threads: usize,
-    at_once: usize,
-}
-
-impl WhisperWork<'_> {
-    fn case(&self, dirs: &Value) -> Case {
-        let &Self { model, clip, wav, beam_size, compute_type, threads, at_once } = self;
-        let search = if beam_size == 1 { "greedy" } else { "beam 5" };
-        let catalogue_name = format!("whisper-{model}");
-        Case {
-            family: "whisper",
-            name: format!("{model}, {clip}, {search}, {compute_type}, {threads} threads{}", together(at_once)),
-            peer_name: "faster-whisper 1.2.1",
-            packages: "bench",
-            ours: json!({
-                "plugin": plugin("whisper"), "model": catalogue_name, "threads": threads, "wav": wav,
-                "options": {"compute_type": compute_type},
-                // Alone: the repeated clip is repetitive by nature, and trying it again by chance measures chance.
-                "parameters": {"beam_size": beam_size, "temperatures": [0]},
-                "repeats": REPEATS, "at_once": at_once,
-            }),
-            peer: json!({
-                "family": "whisper", "model_dir": dirs[&catalogue_name], "threads": threads, "wav": wav,
-                "compute_type": compute_type, "beam_size": beam_size, "repeats": REPEATS, "at_once": at_once,
-            }),
-        }
-    }
-}
-
-fn kokoro_case(dirs: &Value, length: &str, text: &str, threads: usize, at_once: usize) -> Case {
-    Case {
-        family: "kokoro",
-        name: format!("{length} text, int8, {threads} threads{}", together(at_once)),
-        peer_name: "kokoro-onnx 0.6.1",
-        packages: "bench",
-        ours: json!({
-            "plugin": plugin("kokoro"), "model": "Kokoro-82M", "threads": threads, "text": text, "voice": VOICE,
-            "options": {}, "parameters": {}, "repeats": REPEATS, "at_once": at_once,
-        }),
-        peer: json!({
-            "family": "kokoro", "model_dir": dirs["Kokoro-82M"], "threads": threads, "text": text, "voice": VOICE,
-            "repeats": REPEATS, "at_once": at_once,
-        }),
-    }
-}
-
-fn together(at_once: usize) -> String {
-    if at_once == 1 { String::new() } else { format!(", {at_once} at once") }
 }
 
 impl Best {
@@ -301,9 +136,15 @@ impl Best {
         self.take("cold_start_s", report["cold_start_s"].as_f64());
         self.take("peak_rss_mb", report["peak_rss_mb"].as_f64());
         for run in report["runs"].as_array().into_iter().flatten() {
-            let per_second = |name: &str| Some(run[name].as_f64()? / run["audio_s"].as_f64()?);
-            self.take("rtf", per_second("wall_s"));
-            self.take("cpu_s_per_audio_s", per_second("cpu_s"));
+            if run["first_audio_s"].is_null() {
+                self.take("wall_s", run["wall_s"].as_f64());
+                self.take("cpu_s", run["cpu_s"].as_f64());
+            } else {
+                // Speech is as long as whoever speaks makes it.
+                let per_second = |name: &str| Some(run[name].as_f64()? / run["audio_s"].as_f64()?);
+                self.take("rtf", per_second("wall_s"));
+                self.take("cpu_s_per_audio_s", per_second("cpu_s"));
+            }
             self.take("first_audio_s", run["first_audio_s"].as_f64());
         }
     }
@@ -318,54 +159,6 @@ impl Best {
     fn get(&self, metric: &str) -> Option<f64> {
         self.0.get(metric)?.as_f64()
     }
-}
-
-fn compare(case: &Case, (ours, peer): &(Best, Best)) -> Vec<Value> {
-    let row = |metric: &&str| {
-        let (ours, peer) = (ours.get(metric)?, peer.get(metric)?);
-        Some(json!({
-            "family": case.family, "case": case.name, "metric": metric, "ours": ours, "peer": peer,
-            "peer_name": case.peer_name, "ratio": ours / peer,
-        }))
-    };
-    METRICS.iter().filter_map(row).collect()
-}
-
-fn table(list: &[Value]) {
-    println!("{:<56} {:<18} {:>10} {:>10} {:>7}  peer", "case", "metric", "ours", "peer", "ratio");
-    for row in list {
-        let text = |name: &str| row[name].as_str().unwrap_or_default();
-        let number = |name: &str| row[name].as_f64().unwrap_or(f64::NAN);
-        let case = format!("{} {}", text("family"), text("case"));
-        println!(
-            "{case:<56} {:<18} {:>10.3} {:>10.3} {:>7.2}  {}",
-            text("metric"),
-            number("ours"),
-            number("peer"),
-            number("ratio"),
-            text("peer_name")
-        );
-    }
-}
-
-fn plugin(family: &str) -> PathBuf {
-    place::release().join("plugins").join(place::plugin_library(family))
-}
-
-/// The recordings to transcribe as 16 kHz WAV: jfk, and five times jfk with a second of silence after each.
-fn clips() -> Result<Vec<(&'static str, PathBuf)>, String> {
-    let source = place::root().join("tests/kits/whisper/audio/jfk_16k.flac");
-    Ok(vec![("11 s", repeated(&source, "jfk1.wav", "1", "0")?), ("60 s", repeated(&source, "jfk5.wav", "5", "1")?)])
-}
-
-/// A recording as 16 kHz WAV, some times, with some seconds of silence after each.
-fn repeated(source: &Path, name: &str, times: &str, silence: &str) -> Result<PathBuf, String> {
-    let dir = place::target().join("bench");
-    fs::create_dir_all(&dir).map_err(|error| format!("{}: {error}", dir.display()))?;
-    let (python, wav) = (venv::make("clients")?, dir.join(name));
-    let script = place::root().join("tests/python/repeat_clip.py");
-    command::output(Command::new(&python).arg(script).arg(source).arg(&wav).args([times, silence]))?;
-    Ok(wav)
 }
 
 fn ours() -> Command {
