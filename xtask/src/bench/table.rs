@@ -24,7 +24,7 @@ const METRICS: [Metric; 8] = [
     metric("first_audio_s", "first sound, s"),
     metric("load_s", "load, s"),
     metric("cold_start_s", "cold start, s"),
-    metric("peak_rss_mb", "peak memory, MB"),
+    metric("peak_rss_mb", "peak memory, MiB"),
 ];
 
 /// The measurements of a case, ours next to theirs.

@@ -65,6 +65,18 @@ enum Content<'a> {
 }
 
 impl Content<'_> {
+    /// The content of a file. It gets into memory in small pages: a graph's small tensors lie between the large ones, and each would have two
+    /// megabytes around it in memory, too.
+    fn open(path: &Path) -> Option<Self> {
+        let file = File::open(path).ok()?;
+        // SAFETY: a model's file is not changed while it is loaded; whoever does so gets the same as from a broken file.
+        let map = unsafe { Mmap::map(&file) }.ok()?;
+        // Advice that isn't taken costs memory, nothing else.
+        #[cfg(target_os = "linux")]
+        drop(map.advise(memmap2::Advice::NoHugePage));
+        Some(Content::File(Arc::new(map)))
+    }
+
     fn bytes(&self) -> &[u8] {
         match self {
             Content::Memory(bytes) => bytes,
@@ -82,16 +94,6 @@ impl Content<'_> {
             drop(dropped);
         }
     }
-}
-
-/// Has what is touched of a file get into memory in small pages: a graph's small tensors lie between the large ones, and each would have
-/// two megabytes around it in memory, too.
-fn in_small_pages(map: &Mmap) {
-    #[cfg(target_os = "linux")]
-    // Advice that isn't taken costs memory, nothing else.
-    drop(map.advise(memmap2::Advice::NoHugePage));
-    #[cfg(not(target_os = "linux"))]
-    let _ = map;
 }
 
 /// Bytes of weights after which what was read of the file is let go of.
@@ -145,11 +147,7 @@ pub fn network(
 ) -> Result<Network, FunasrError> {
     let content = match model {
         Some(model) => Some(Content::Memory(model)),
-        // SAFETY: a model's file is not changed while it is loaded; whoever does so gets the same as from a broken file.
-        None => File::open(path).ok().and_then(|file| unsafe { Mmap::map(&file) }.ok()).map(|map| {
-            in_small_pages(&map);
-            Content::File(Arc::new(map))
-        }),
+        None => Content::open(path),
     };
     if let Some(content) = &content
         && options.session.device == Device::Cpu

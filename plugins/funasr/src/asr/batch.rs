@@ -25,7 +25,7 @@ pub fn plan(lengths: &[u64], size: u64, threshold: u64) -> Vec<std::ops::Range<u
 }
 
 /// Groups of consecutive indices into `lengths`, which ascend, that take a processor the least time all together: a group takes its padded
-/// length and `pass`, which is what reading the weights once takes, all in the same unit. A padded group of several stays within `size`.
+/// length and `pass`, which is what it costs by itself, all in the same unit. A padded group of several stays within `size`.
 #[must_use]
 pub fn quickest(lengths: &[u64], size: u64, pass: u64) -> Vec<std::ops::Range<usize>> {
     // For each number of lengths: the time that they take at least, and where their last group starts.
@@ -102,17 +102,24 @@ pub fn mask(lengths: &[usize], width: usize) -> Vec<f32> {
 mod tests {
     use super::*;
 
+    /// Where the quickest groups end.
+    fn ends(lengths: &[u64], size: u64, pass: u64) -> Vec<usize> {
+        let groups = quickest(lengths, size, pass);
+        assert!(groups.windows(2).all(|pair| pair[0].end == pair[1].start), "{groups:?}");
+        groups.iter().map(|group| group.end).collect()
+    }
+
     #[test]
     fn the_quickest_groups_pad_little() {
-        assert!(quickest(&[], 100, 5).is_empty());
+        assert!(ends(&[], 100, 5).is_empty());
         // Two passes saved against 3 padded.
-        assert_eq!(quickest(&[10, 11, 12], 100, 5), [0..3]);
-        assert_eq!(quickest(&[10, 11, 30, 31], 100, 5), [0..2, 2..4]);
-        // Reading weights for free, nothing is padded; for a lot, all is one group, as far as it may be long.
-        assert_eq!(quickest(&[10, 11, 12], 100, 0), [0..1, 1..2, 2..3]);
-        assert_eq!(quickest(&[10, 20, 40], 120, 1000), [0..3]);
-        assert_eq!(quickest(&[10, 20, 40], 119, 1000), [0..2, 2..3]);
-        assert_eq!(quickest(&[200, 300], 100, 1000), [0..1, 1..2]);
+        assert_eq!(ends(&[10, 11, 12], 100, 5), [3]);
+        assert_eq!(ends(&[10, 11, 30, 31], 100, 5), [2, 4]);
+        // Where a batch costs nothing by itself, nothing is padded; where it costs a lot, all is one group, as far as it may be long.
+        assert_eq!(ends(&[10, 11, 12], 100, 0), [1, 2, 3]);
+        assert_eq!(ends(&[10, 20, 40], 120, 1000), [3]);
+        assert_eq!(ends(&[10, 20, 40], 119, 1000), [2, 3]);
+        assert_eq!(ends(&[200, 300], 100, 1000), [1, 2]);
     }
 
     /// No other way to cut is quicker.
