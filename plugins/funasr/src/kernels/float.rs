@@ -18,28 +18,48 @@ impl FloatMatrix {
     /// Lays out `columns`, `[inputs, outputs]` as ONNX has weights.
     #[must_use]
     pub fn of_columns(isa: Isa, columns: &[f32], outputs: usize) -> Self {
-        Self::of_lines(isa, columns.len() / outputs.max(1), outputs, |at, line| {
-            line.copy_from_slice(&columns[at..][..line.len()]);
-        })
+        Self::of_strided_columns(isa, columns, outputs, outputs, columns.len() / outputs.max(1))
     }
 
     /// The same of values that lie in a file, in little-endian order at any address.
     #[must_use]
     pub fn of_column_bytes(isa: Isa, columns: &[u8], outputs: usize) -> Self {
         let (values, _) = columns.as_chunks();
-        Self::of_lines(isa, values.len() / outputs.max(1), outputs, |at, line| {
+        Self::of_lines(isa, outputs, outputs, values.len() / outputs.max(1), |at, line| {
             line.iter_mut().zip(&values[at..]).for_each(|(value, bytes)| *value = f32::from_le_bytes(*bytes));
         })
     }
 
-    /// Lays out columns; `read` fills a part of a line with the values from a place in `[inputs, outputs]` on.
-    fn of_lines(isa: Isa, inputs: usize, outputs: usize, read: impl Fn(usize, &mut [f32])) -> Self {
+    /// Lays out columns of `outputs` values that are `stride` apart: `inputs` of them.
+    pub(super) fn of_strided_columns(isa: Isa, columns: &[f32], stride: usize, outputs: usize, inputs: usize) -> Self {
+        Self::of_lines(isa, stride, outputs, inputs, |at, line| line.copy_from_slice(&columns[at..][..line.len()]))
+    }
+
+    /// The same; `read` fills what is there of a line with the values from a place on.
+    fn of_lines(isa: Isa, stride: usize, outputs: usize, inputs: usize, read: impl Fn(usize, &mut [f32])) -> Self {
         let mut matrix = Self::zeros(isa, outputs, inputs);
         for (panel, lines) in matrix.lines.chunks_exact_mut(inputs.max(1)).enumerate() {
             let first = panel * LANES;
             let count = LANES.min(outputs - first);
             for (input, line) in lines.iter_mut().enumerate() {
-                read(input * outputs + first, &mut line[..count]);
+                read(input * stride + first, &mut line[..count]);
+            }
+        }
+        matrix
+    }
+
+    /// Lays out rows of `inputs` values that are `stride` apart: `outputs` of them.
+    pub(super) fn of_rows(isa: Isa, rows: &[f32], stride: usize, outputs: usize, inputs: usize) -> Self {
+        let mut matrix = Self::zeros(isa, outputs, inputs);
+        for (panel, lines) in matrix.lines.chunks_exact_mut(inputs.max(1)).enumerate() {
+            let first = panel * LANES;
+            let count = LANES.min(outputs - first);
+            // Line by line, so that each is written once.
+            let rows: [&[f32]; LANES] =
+                std::array::from_fn(|lane| &rows[(first + lane.min(count - 1)) * stride..][..inputs]);
+            for (column, line) in lines.iter_mut().enumerate() {
+                let values: [f32; LANES] = std::array::from_fn(|lane| rows[lane][column]);
+                line[..count].copy_from_slice(&values[..count]);
             }
         }
         matrix
@@ -48,40 +68,6 @@ impl FloatMatrix {
     /// Zeros.
     fn zeros(isa: Isa, outputs: usize, inputs: usize) -> Self {
         Self { isa, outputs, inputs, lines: FloatLines::zeros(outputs.div_ceil(LANES) * inputs) }
-    }
-
-    /// Lays out rows of `inputs` values that are `stride` apart: `outputs` of them.
-    pub(super) fn of_rows(isa: Isa, rows: &[f32], stride: usize, outputs: usize, inputs: usize) -> Self {
-        let mut matrix = Self::zeros(isa, outputs, inputs);
-        for (panel, lines) in matrix.lines.chunks_exact_mut(inputs.max(1)).enumerate() {
-            let first = panel * LANES;
-            if let Some(whole) = (outputs - first >= LANES).then(|| &rows[first * stride..]) {
-                // Line by line, so that what is written is written once.
-                let rows: [&[f32]; LANES] = std::array::from_fn(|lane| &whole[lane * stride..][..inputs]);
-                for (column, line) in lines.iter_mut().enumerate() {
-                    *line = std::array::from_fn(|lane| rows[lane][column]);
-                }
-                continue;
-            }
-            for lane in 0..outputs - first {
-                let row = &rows[(first + lane) * stride..][..inputs];
-                lines.iter_mut().zip(row).for_each(|(line, value)| line[lane] = *value);
-            }
-        }
-        matrix
-    }
-
-    /// Lays out columns of `outputs` values that are `stride` apart: `inputs` of them.
-    pub(super) fn of_strided_columns(isa: Isa, columns: &[f32], stride: usize, outputs: usize, inputs: usize) -> Self {
-        let mut matrix = Self::zeros(isa, outputs, inputs);
-        for (panel, lines) in matrix.lines.chunks_exact_mut(inputs.max(1)).enumerate() {
-            let first = panel * LANES;
-            let count = LANES.min(outputs - first);
-            for (input, line) in lines.iter_mut().enumerate() {
-                line[..count].copy_from_slice(&columns[input * stride + first..][..count]);
-            }
-        }
-        matrix
     }
 
     /// The same matrix with outputs that are 0 up to a whole panel.
