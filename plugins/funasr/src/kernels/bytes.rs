@@ -5,7 +5,7 @@
 //! `Σ (x' − x₀)(w − w₀) = Σ x'·w − x₀·Σ w − w₀·Σ x' + x₀·w₀·n`: only the first is made by the inner loop.
 
 use super::lanes::{self, Kernel, LANES, Lanes, Line};
-use super::sweep::{Finish, Place, Tasks, Tiles};
+use super::sweep::{Ahead, Finish, Place, Stored, Tasks, Tiles};
 use super::{Isa, Parallel, float::Sweep};
 use syrinx_plugin_common::kernels::Shared;
 
@@ -230,7 +230,14 @@ struct ByteTiles<'a> {
 
 impl Tiles for ByteTiles<'_> {
     #[inline(always)]
-    unsafe fn tile<L: Lanes, const R: usize, const P: usize>(self, l: L, row: usize, panel: usize) {
+    fn stored(self) -> Stored {
+        let (lines, steps) = (&self.matrix.lines, self.matrix.inputs.div_ceil(4));
+        let panels = self.matrix.outputs.div_ceil(LANES);
+        Stored { start: lines.as_ptr().cast(), panel: steps * size_of::<Line<[u8; 4]>>(), panels, steps }
+    }
+
+    #[inline(always)]
+    unsafe fn tile<L: Lanes, const R: usize, const P: usize>(self, l: L, row: usize, panel: usize, ahead: Ahead) {
         let quads = self.matrix.inputs.div_ceil(4);
         let mut sums = [[l.splat_int(0); P]; R];
         // SAFETY: `R` rows of whole quads and `P` panels of as many lines exist, as the caller promises.
@@ -238,6 +245,7 @@ impl Tiles for ByteTiles<'_> {
             let x = self.x.values.as_ptr().add(row * self.x.stride);
             let w = self.matrix.lines.as_ptr().add(panel * quads);
             for k in 0..quads {
+                ahead.fetch(l, k);
                 let mut weights = [l.load_quads(&(*w.add(k)).0); P];
                 for (p, weights) in weights.iter_mut().enumerate().skip(1) {
                     *weights = l.load_quads(&(*w.add(p * quads + k)).0);

@@ -1,5 +1,7 @@
 //! Vectors of sixteen values, whatever registers they take: one of 512 bits, or two of 256.
 
+use std::ops::{Deref, DerefMut};
+
 use syrinx_plugin_common::kernels::Isa;
 
 /// Values of a vector.
@@ -9,6 +11,38 @@ pub const LANES: usize = 16;
 #[derive(Clone, Copy, Debug)]
 #[repr(C, align(64))]
 pub(super) struct Line<T>(pub(super) [T; LANES]);
+
+/// The same of numbers, for what is laid out anew with each request. Memory is taken as it comes and the first place of a cache line is
+/// looked up in it: glibc can't use again all of what it has aligned itself (its bug 14581, up to 2.37), and a server would grow with every
+/// request.
+#[derive(Debug)]
+pub(super) struct FloatLines {
+    values: Vec<f32>,
+    start: usize,
+}
+
+impl FloatLines {
+    pub(super) fn zeros(count: usize) -> Self {
+        let values = vec![0.0; (count + 1) * LANES];
+        let start = values.as_ptr().align_offset(align_of::<Line<f32>>()).min(LANES);
+        Self { values, start }
+    }
+}
+
+impl Deref for FloatLines {
+    type Target = [[f32; LANES]];
+
+    fn deref(&self) -> &Self::Target {
+        self.values[self.start..self.values.len() - LANES + self.start].as_chunks().0
+    }
+}
+
+impl DerefMut for FloatLines {
+    fn deref_mut(&mut self) -> &mut Self::Target {
+        let end = self.values.len() - LANES + self.start;
+        self.values[self.start..end].as_chunks_mut().0
+    }
+}
 
 /// The vectors of one instruction set. A value of the type is the proof that the processor has it, so that arithmetic is safe.
 pub(super) trait Lanes: Copy {
@@ -22,6 +56,9 @@ pub(super) trait Lanes: Copy {
     type X: Copy;
     /// Panels of a tile whose sums fit into registers: of twelve rows where there are two, else of six.
     const PANELS: usize;
+
+    /// Has the second-level cache fetch what is at an address; any address will do.
+    fn fetch(self, at: *const u8);
 
     fn splat(self, value: f32) -> Self::F;
     fn load(self, from: &[f32; LANES]) -> Self::F;
@@ -107,6 +144,12 @@ mod x86 {
         type W = __m512i;
         type X = __m512i;
         const PANELS: usize = 2;
+
+        #[inline(always)]
+        fn fetch(self, at: *const u8) {
+            // SAFETY: fetching ahead reads nothing that a program could notice, and never fails.
+            unsafe { _mm_prefetch::<_MM_HINT_T1>(at.cast()) }
+        }
 
         #[inline(always)]
         fn splat(self, value: f32) -> __m512 {
@@ -272,6 +315,12 @@ mod x86 {
         type W = [[__m256i; 2]; 2];
         type X = [__m256i; 2];
         const PANELS: usize = 1;
+
+        #[inline(always)]
+        fn fetch(self, at: *const u8) {
+            // SAFETY: as for `Avx512`.
+            unsafe { _mm_prefetch::<_MM_HINT_T1>(at.cast()) }
+        }
 
         #[inline(always)]
         fn splat(self, value: f32) -> Self::F {

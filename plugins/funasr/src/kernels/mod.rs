@@ -3,6 +3,7 @@
 
 mod attention;
 mod bytes;
+mod columns;
 mod exp;
 mod float;
 mod lanes;
@@ -11,6 +12,7 @@ mod sweep;
 
 pub use attention::{Attention, Keys};
 pub use bytes::ByteMatrix;
+pub use columns::Columns;
 pub use float::FloatMatrix;
 pub use lanes::LANES;
 pub use memory::Memory;
