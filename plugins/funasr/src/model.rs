@@ -144,9 +144,7 @@ impl Funasr {
                 format!("ONNX Runtime is already loaded from {}; that one is used", runtime.library().display());
             host.log(Level::Warn, &message);
         }
-        // What is kept is what the largest batch needs. To give it back after every run and take it again makes the process grow with every
-        // request where the C library's allocator can't use again all of what it has aligned (glibc up to 2.37).
-        let session = SessionOptions { device, threads, shrink_arena: false, ..SessionOptions::default() };
+        let session = SessionOptions { device, threads, ..SessionOptions::default() };
         let networks = NetworkOptions { session, precision };
 
         host.progress(0.05, "loading the recogniser");
