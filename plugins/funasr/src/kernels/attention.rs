@@ -1,10 +1,8 @@
 //! Scaled dot-product attention of several heads, a block of queries at a time: what a block needs stays in the cache.
 
-use super::exp::exp;
+use syrinx_plugin_common::kernels::{Isa, Kernel, LANES, Lanes, Parallel, Shared, exp};
+
 use super::float::FloatMatrix;
-use super::lanes::{self, Kernel, LANES, Lanes};
-use super::{Isa, Parallel};
-use syrinx_plugin_common::kernels::Shared;
 
 /// Queries of one task.
 const BLOCK: usize = 48;
@@ -81,7 +79,7 @@ impl Attention {
             for (row, scores) in scores.chunks_exact_mut(keys.max(1)).enumerate() {
                 let row = if added.rows == 1 { 0 } else { first + row };
                 let bias = &added.bias[row * added.width..][..added.width];
-                lanes::run(self.isa, Softmax { scores, bias, scale: self.scale });
+                self.isa.run(Softmax { scores, bias, scale: self.scale });
             }
             let mut mixed = vec![0.0; count * head];
             values_of.product_here(&scores, keys, count, &mut mixed, head);
@@ -102,6 +100,8 @@ struct Softmax<'a> {
 }
 
 impl Kernel for Softmax<'_> {
+    type Output = ();
+
     #[inline(always)]
     fn run<L: Lanes>(self, l: L) {
         let (scores, rest) = self.scores.as_chunks_mut::<LANES>();

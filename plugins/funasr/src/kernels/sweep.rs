@@ -3,7 +3,7 @@
 
 use std::ops::Range;
 
-use super::lanes::{LANES, Lanes};
+use syrinx_plugin_common::kernels::{LANES, Lanes};
 
 /// Bytes of rows that stay in the second-level cache beside a few panels.
 const CACHED_ROWS: usize = 256 * 1024;
