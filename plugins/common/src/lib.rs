@@ -5,7 +5,7 @@
 //! | `checkpoint` | [`checkpoint`] | tensors out of safetensors, torch, CTranslate2, ggml, GGUF and ONNX files, under their own names |
 //! | `cuda` | [`cuda`] | CUDA's libraries, opened when a card is asked for |
 //! | `dsp` | [`dsp`] | short-time Fourier transform, mel filter banks, Kaldi features, resampling |
-//! | – | [`kernels`] | inner loops of our own: which vector units there are, and sharing work |
+//! | `kernels` | [`kernels`] | inner loops of our own: written once over vectors, compiled for every instruction set; sharing work |
 //! | `kits` | [`kits`] | replaying recorded reference results in a plugin's tests |
 //! | `numbers` | [`numbers`] | numbers in words, English and Chinese |
 //! | `options` | [`options`] | JSON Schemas of options, for the host |
@@ -18,6 +18,7 @@ pub mod checkpoint;
 pub mod cuda;
 #[cfg(feature = "dsp")]
 pub mod dsp;
+#[cfg(feature = "kernels")]
 pub mod kernels;
 #[cfg(feature = "kits")]
 pub mod kits;

@@ -267,6 +267,8 @@ fn our_kernels_do_most_of_the_int8_graph() {
     let accelerated = accelerate(&std::fs::read(graph).unwrap());
     // Of 87 convolutions three have a stride; the norms are all but the three over channels.
     let found = accelerated.map(|accelerated| accelerated.replaced);
-    assert_eq!(found, Isa::detect().map(|_| (84, 68)));
+    let isa = Isa::best();
+    let convolutions = if isa.multiplies_bytes() { 84 } else { 0 };
+    assert_eq!(found, isa.has_vectors().then_some((convolutions, 68)));
     assert!(accelerate(b"no graph").is_none());
 }

@@ -1,11 +1,9 @@
 //! Scaled dot-product attention of several heads, a block of queries at a time: what a block needs stays in the cache.
 
+use syrinx_plugin_common::kernels::{Isa, Kernel, LANES, Lanes, Parallel, Shared, exp};
+
 use super::columns::Columns;
-use super::exp::exp;
 use super::float::FloatMatrix;
-use super::lanes::{self, Kernel, LANES, Lanes};
-use super::{Isa, Parallel};
-use syrinx_plugin_common::kernels::Shared;
 
 /// Queries of one task.
 const BLOCK: usize = 48;
@@ -118,7 +116,7 @@ impl Attention {
             for (row, scores) in scores.chunks_exact_mut(lines).enumerate() {
                 let row = if added.rows == 1 { 0 } else { first + row };
                 let bias = &biases[row * lines..][..lines];
-                lanes::run(self.isa, Softmax { scores, bias, scale: self.scale });
+                self.isa.run(Softmax { scores, bias, scale: self.scale });
             }
             let mut mixed = vec![0.0; count * head];
             values_of.product_here(scores.as_flattened(), lines * LANES, count, &mut mixed, head);
@@ -139,6 +137,8 @@ struct Softmax<'a> {
 }
 
 impl Kernel for Softmax<'_> {
+    type Output = ();
+
     #[inline(always)]
     fn run<L: Lanes>(self, l: L) {
         let scale = l.splat(self.scale);

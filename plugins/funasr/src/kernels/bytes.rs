@@ -4,10 +4,11 @@
 //! With `x' = x − 128` (so that it is signed) and its zero point likewise, sums are
 //! `Σ (x' − x₀)(w − w₀) = Σ x'·w − x₀·Σ w − w₀·Σ x' + x₀·w₀·n`: only the first is made by the inner loop.
 
-use super::lanes::{self, Kernel, LANES, Lanes, Line};
+use syrinx_plugin_common::kernels::{Isa, Kernel, LANES, Lanes, Parallel, Shared};
+
+use super::float::Sweep;
+use super::line::Line;
 use super::sweep::{Ahead, Finish, Place, Stored, Tasks, Tiles};
-use super::{Isa, Parallel, float::Sweep};
-use syrinx_plugin_common::kernels::Shared;
 
 /// What makes an unsigned byte signed.
 const CENTRE: i32 = 128;
@@ -114,7 +115,7 @@ impl ByteMatrix {
         let tasks = Tasks::new(x.sums.len(), x.stride, self.outputs.div_ceil(LANES));
         parallel(tasks.count(), &|task| {
             let (rows, panels) = tasks.part(task);
-            lanes::run(self.isa, Sweep { tiles, rows, panels });
+            self.isa.run(Sweep { tiles, rows, panels });
         });
     }
 }
@@ -143,7 +144,7 @@ impl Quantized {
             let part = &x[chunk * CHUNK..x.len().min((chunk + 1) * CHUNK)];
             // SAFETY: each chunk has a place of its own.
             let range = unsafe { &mut found.part(chunk, 1)[0] };
-            lanes::run(isa, Range { values: part, range });
+            isa.run(Range { values: part, range });
         });
         let low = ranges.iter().fold(0.0_f32, |low, range| low.min(range[0]));
         let high = ranges.iter().fold(0.0_f32, |high, range| high.max(range[1]));
@@ -162,7 +163,7 @@ impl Quantized {
             let (values, sums) = unsafe { (values.part(first * stride, count * stride), sums.part(first, count)) };
             let rows = x[first * inputs..(first + count) * inputs].chunks_exact(inputs);
             for ((row, values), sum) in rows.zip(values.chunks_exact_mut(stride)).zip(sums) {
-                lanes::run(isa, QuantizeRow { row, values: &mut values[..inputs], scale, zero });
+                isa.run(QuantizeRow { row, values: &mut values[..inputs], scale, zero });
                 *sum = values.iter().map(|value| i32::from(*value)).sum();
             }
         });
@@ -176,6 +177,8 @@ struct Range<'a> {
 }
 
 impl Kernel for Range<'_> {
+    type Output = ();
+
     #[inline(always)]
     fn run<L: Lanes>(self, l: L) {
         let (blocks, rest) = self.values.as_chunks::<LANES>();
@@ -203,6 +206,8 @@ struct QuantizeRow<'a> {
 }
 
 impl Kernel for QuantizeRow<'_> {
+    type Output = ();
+
     #[inline(always)]
     fn run<L: Lanes>(self, l: L) {
         let (blocks, rest) = self.row.as_chunks::<LANES>();
@@ -330,7 +335,7 @@ mod tests {
 
     #[test]
     fn quantised_weights_are_near() {
-        let Some(isa) = Isa::detect() else { return };
+        let isa = Isa::best();
         let (inputs, outputs) = (64, 20);
         let w: Vec<f32> = (0..inputs * outputs).map(|i| ((i * 37 % 101) as f32 - 50.0) * 0.01).collect();
         let x: Vec<f32> = (0..inputs).map(|i| (i as f32 * 0.3).sin()).collect();

@@ -1,8 +1,9 @@
 //! `y = x Wᵀ + b` in single precision.
 
-use super::lanes::{self, FloatLines, Kernel, LANES, Lanes};
+use syrinx_plugin_common::kernels::{Isa, Kernel, LANES, Lanes, Parallel};
+
+use super::line::FloatLines;
 use super::sweep::{Ahead, Finish, Place, Stored, Tasks, Tiles, sweep};
-use super::{Isa, Parallel};
 
 /// A matrix `[outputs, inputs]`, laid out for the inner loop: sixteen outputs to a panel, and in it column after column.
 #[derive(Debug)]
@@ -99,7 +100,7 @@ impl FloatMatrix {
         let tasks = Tasks::new(rows, self.inputs * size_of::<f32>(), self.outputs.div_ceil(LANES));
         parallel(tasks.count(), &|task| {
             let (rows, panels) = tasks.part(task);
-            lanes::run(self.isa, Sweep { tiles, rows, panels });
+            self.isa.run(Sweep { tiles, rows, panels });
         });
         Ok(())
     }
@@ -110,7 +111,7 @@ impl FloatMatrix {
         assert!(rows == 0 || y.len() >= (rows - 1) * y_stride + self.outputs, "rows of the output");
         let place = Place { start: y.as_mut_ptr(), stride: y_stride, outputs: self.outputs, finish: Finish::default() };
         let tiles = FloatTiles { x, stride: x_stride, matrix: self, place };
-        lanes::run(self.isa, Sweep { tiles, rows: 0..rows, panels: 0..self.outputs.div_ceil(LANES) });
+        self.isa.run(Sweep { tiles, rows: 0..rows, panels: 0..self.outputs.div_ceil(LANES) });
     }
 }
 
@@ -168,6 +169,8 @@ pub(super) struct Sweep<T> {
 }
 
 impl<T: Tiles> Kernel for Sweep<T> {
+    type Output = ();
+
     #[inline(always)]
     fn run<L: Lanes>(self, l: L) {
         // SAFETY: whoever makes a sweep has checked that rows and panels exist, and gives each output to one sweep.

@@ -1,9 +1,8 @@
 //! The memory of an FSMN: each channel convolved over time, plus the signal itself, of the frames that count.
 
+use syrinx_plugin_common::kernels::{Isa, Kernel, LANES, Lanes, Parallel, Shared};
+
 use super::columns::Columns;
-use super::lanes::{self, Kernel, LANES, Lanes};
-use super::{Isa, Parallel};
-use syrinx_plugin_common::kernels::Shared;
 
 /// Frames of one task.
 const BLOCK: usize = 64;
@@ -53,7 +52,7 @@ impl Memory {
             for frame in task * BLOCK..frames.min((task + 1) * BLOCK) {
                 // SAFETY: each frame is of one task.
                 let out = unsafe { shared.part(frame * self.channels, self.channels) };
-                lanes::run(self.isa, Frame { memory: self, x, mask, frame, out });
+                self.isa.run(Frame { memory: self, x, mask, frame, out });
             }
         });
         Ok(())
@@ -70,6 +69,8 @@ struct Frame<'a> {
 }
 
 impl Kernel for Frame<'_> {
+    type Output = ();
+
     #[inline(always)]
     fn run<L: Lanes>(self, l: L) {
         let Self { memory, x, mask, frame, out } = self;

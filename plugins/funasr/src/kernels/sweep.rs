@@ -4,7 +4,7 @@
 
 use std::ops::Range;
 
-use super::lanes::{LANES, Lanes};
+use syrinx_plugin_common::kernels::{LANES, Lanes};
 
 /// Bytes of rows that stay in the second-level cache beside a few panels.
 const CACHED_ROWS: usize = 256 * 1024;
@@ -130,9 +130,9 @@ impl Ahead {
     #[inline(always)]
     pub(super) fn fetch<L: Lanes>(self, l: L, step: usize) {
         let at = self.start.wrapping_add(step * self.stride);
-        l.fetch(at);
+        l.prefetch_second_level(at);
         if self.stride > CACHE_LINE {
-            l.fetch(at.wrapping_add(CACHE_LINE));
+            l.prefetch_second_level(at.wrapping_add(CACHE_LINE));
         }
     }
 }

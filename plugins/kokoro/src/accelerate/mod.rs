@@ -28,14 +28,18 @@ pub struct Accelerated {
     pub replaced: (usize, usize),
 }
 
-/// Replaces what it can in the graph `bytes`. `None` when there is nothing to gain: no kernel for this processor, nothing that is known
-/// in the graph, a runtime that takes no operators, or no graph at all (which the runtime says better).
+/// Replaces in the graph `bytes` what kernels do faster on this processor. `None` when there is nothing to gain: no vectors, nothing that
+/// is known in the graph, a runtime that takes no operators, or no graph at all (which the runtime says better).
 #[must_use]
 pub fn accelerate(bytes: &[u8]) -> Option<Accelerated> {
-    let (isa, mut graph) = (Isa::detect()?, GraphModel::parse(bytes).ok()?);
+    let isa = Some(Isa::best()).filter(|isa| isa.has_vectors())?;
+    let mut graph = GraphModel::parse(bytes).ok()?;
     let links = graph.links();
     let mut changes = Changes::default();
-    let convolutions = convolutions::replace(&graph, &links, isa, &mut changes);
+    let convolutions = match isa.multiplies_bytes() {
+        true => convolutions::replace(&graph, &links, isa, &mut changes),
+        false => Vec::new(),
+    };
     let norms = norms::replace(&graph, &links, &mut changes);
     if changes.is_empty() {
         return None;

@@ -1,15 +1,10 @@
 //! One-dimensional convolution of floats, laid out like the one of bytes: time along the vectors, a tap is a shifted read, nothing is
 //! copied once per tap.
 
+use syrinx_plugin_common::kernels::{Isa, Kernel, LANES, Lanes, Parallel, Shared};
+
 use super::conv_u8::ConvShape;
-use super::{Isa, Parallel, Shared};
-
-/// Time steps and output channels that the inner loop makes at a time, at most.
-const MAX_TIME: usize = 48;
-const MAX_OUTPUTS: usize = 8;
-
-/// Sums of a tile, `[outputs, time]`.
-type Sums = [[f32; MAX_TIME]; MAX_OUTPUTS];
+use super::tile::{LARGE, SMALL, Sums, extents};
 
 /// The weights of a convolution, laid out for the processor.
 #[derive(Debug)]
@@ -35,7 +30,7 @@ impl FloatConv {
         if !bias.is_empty() && bias.len() != outputs {
             return Err(format!("{} offsets for {outputs} output channels", bias.len()));
         }
-        let (_, block) = tile(isa);
+        let (_, block) = extents(isa);
         let mut packed = Vec::with_capacity(outputs.div_ceil(block) * block * inputs * taps);
         for first in (0..outputs).step_by(block) {
             for place in 0..inputs * taps {
@@ -66,7 +61,7 @@ impl FloatConv {
         if x.len() != length * shape.inputs || out.len() != output_length * shape.outputs {
             return Err(format!("{} values in and {} out don't fit to {shape:?}", x.len(), out.len()));
         }
-        let (time, block) = tile(self.isa);
+        let (time, block) = extents(self.isa);
         let tiles = output_length.div_ceil(time);
         // Rows an odd number of cache lines apart, so that a column of them doesn't fall into a few sets of the cache.
         let row = ((tiles * time + shape.reach()).max(length + shape.pads.0 + shape.pads.1).div_ceil(16) | 1) * 16;
@@ -78,7 +73,7 @@ impl FloatConv {
         parallel(tiles, &|tile| {
             let start = tile * time;
             let valid = time.min(output_length - start);
-            let mut sums: Sums = [[0.0; MAX_TIME]; MAX_OUTPUTS];
+            let mut sums = [[0.0; LARGE.0]; LARGE.1];
             for first in (0..shape.outputs).step_by(block) {
                 self.sums(&padded[start..], row, first / block, &mut sums);
                 for (o, sums) in (first..shape.outputs.min(first + block)).zip(&sums) {
@@ -92,106 +87,69 @@ impl FloatConv {
     }
 
     /// Sums of the tile at the start of `x` and of block `block` of output channels.
-    #[cfg(target_arch = "x86_64")]
-    fn sums(&self, x: &[f32], row: usize, block: usize, sums: &mut Sums) {
+    fn sums(&self, x: &[f32], row: usize, block: usize, sums: &mut Sums<f32>) {
         let ConvShape { inputs, taps, dilation, .. } = self.shape;
-        let (time, outputs) = tile(self.isa);
+        let (time, outputs) = extents(self.isa);
         assert!(x.len() >= (inputs - 1) * row + self.shape.reach() + time, "a tile within the input");
         let weights = &self.weights[block * inputs * taps * outputs..][..inputs * taps * outputs];
-        // SAFETY: `new` got an instruction set that the processor has, there is a block of weights for each input and tap, and the
-        // furthest read of the input was checked.
-        unsafe {
-            match self.isa {
-                Isa::Avx512Vnni => tile_avx512(x, row, weights, (inputs, taps, dilation), sums),
-                Isa::Avx2 => tile_avx2(x, row, weights, (inputs, taps, dilation), sums),
-            }
-        }
-    }
-
-    #[cfg(not(target_arch = "x86_64"))]
-    fn sums(&self, _: &[f32], _: usize, _: usize, _: &mut Sums) {}
-}
-
-/// Time steps and output channels of a tile.
-fn tile(isa: Isa) -> (usize, usize) {
-    match isa {
-        Isa::Avx512Vnni => (MAX_TIME, MAX_OUTPUTS),
-        Isa::Avx2 => (24, 4),
+        self.isa.run(Tile { x, row, weights, inputs, taps, dilation, sums });
     }
 }
 
-/// # Safety
-/// The processor has the feature; `x` holds `(inputs - 1) · row + (taps - 1) · dilation + 48` values, `weights` `inputs · taps · 8`.
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx512f")]
-unsafe fn tile_avx512(
-    x: &[f32],
+/// A tile: `x` holds `(inputs - 1) · row + (taps - 1) · dilation` values and those of the tile's time, `weights` is
+/// `[inputs, taps, outputs of the tile]`.
+struct Tile<'a> {
+    x: &'a [f32],
     row: usize,
-    weights: &[f32],
-    (inputs, taps, dilation): (usize, usize, usize),
-    sums: &mut Sums,
-) {
-    use std::arch::x86_64::*;
-    let mut partial = [[_mm512_setzero_ps(); 3]; 8];
-    let mut weights = weights.as_ptr();
-    for input in 0..inputs {
-        for tap in 0..taps {
-            // SAFETY: reads 48 values from (input · row + tap · dilation) and the eight weights of this step, within the slices.
-            unsafe {
-                let x = x.as_ptr().add(input * row + tap * dilation);
-                let x: [__m512; 3] = std::array::from_fn(|v| _mm512_loadu_ps(x.add(v * 16)));
-                for (o, partial) in partial.iter_mut().enumerate() {
-                    let weight = _mm512_set1_ps(*weights.add(o));
-                    for (partial, x) in partial.iter_mut().zip(x) {
-                        *partial = _mm512_fmadd_ps(weight, x, *partial);
-                    }
-                }
-                weights = weights.add(8);
-            }
-        }
-    }
-    for (partial, sums) in partial.iter().zip(sums) {
-        for (partial, sums) in partial.iter().zip(sums.as_chunks_mut::<16>().0) {
-            // SAFETY: sixteen values.
-            unsafe { _mm512_storeu_ps(sums.as_mut_ptr(), *partial) };
+    weights: &'a [f32],
+    inputs: usize,
+    taps: usize,
+    dilation: usize,
+    sums: &'a mut Sums<f32>,
+}
+
+impl Kernel for Tile<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<L: Lanes>(self, l: L) {
+        if L::PANELS == 2 {
+            self.of::<L, { LARGE.0 / LANES }, { LARGE.1 }>(l);
+        } else {
+            self.of::<L, { SMALL.0 / LANES }, { SMALL.1 }>(l);
         }
     }
 }
 
-/// # Safety
-/// The processor has the features; `x` holds `(inputs - 1) · row + (taps - 1) · dilation + 24` values, `weights` `inputs · taps · 4`.
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2,fma")]
-unsafe fn tile_avx2(
-    x: &[f32],
-    row: usize,
-    weights: &[f32],
-    (inputs, taps, dilation): (usize, usize, usize),
-    sums: &mut Sums,
-) {
-    use std::arch::x86_64::*;
-    let mut partial = [[_mm256_setzero_ps(); 3]; 4];
-    let mut weights = weights.as_ptr();
-    for input in 0..inputs {
-        for tap in 0..taps {
-            // SAFETY: reads 24 values from (input · row + tap · dilation) and the four weights of this step, within the slices.
-            unsafe {
-                let x = x.as_ptr().add(input * row + tap * dilation);
-                let x: [__m256; 3] = std::array::from_fn(|v| _mm256_loadu_ps(x.add(v * 8)));
-                for (o, partial) in partial.iter_mut().enumerate() {
-                    let weight = _mm256_set1_ps(*weights.add(o));
-                    for (partial, x) in partial.iter_mut().zip(x) {
-                        *partial = _mm256_fmadd_ps(weight, x, *partial);
+impl Tile<'_> {
+    /// `V` vectors of time and `O` outputs.
+    #[inline(always)]
+    fn of<L: Lanes, const V: usize, const O: usize>(self, l: L) {
+        let mut partial = [[l.splat(0.0); V]; O];
+        let mut weights = self.weights.as_ptr().cast::<[f32; O]>();
+        for input in 0..self.inputs {
+            for tap in 0..self.taps {
+                // SAFETY: `V` vectors from (input · row + tap · dilation) on, and the weights of this step, lie within the slices.
+                unsafe {
+                    let from = self.x.as_ptr().add(input * self.row + tap * self.dilation).cast::<[f32; LANES]>();
+                    let mut x = [l.splat(0.0); V];
+                    for (v, x) in x.iter_mut().enumerate() {
+                        *x = l.load(&*from.add(v));
                     }
+                    for (partial, weight) in partial.iter_mut().zip(&*weights) {
+                        let weight = l.splat(*weight);
+                        for (partial, x) in partial.iter_mut().zip(x) {
+                            *partial = l.mul_add(weight, x, *partial);
+                        }
+                    }
+                    weights = weights.add(1);
                 }
-                weights = weights.add(4);
             }
         }
-    }
-    for (partial, sums) in partial.iter().zip(sums) {
-        for (partial, sums) in partial.iter().zip(sums.as_chunks_mut::<8>().0) {
-            // SAFETY: eight values.
-            unsafe { _mm256_storeu_ps(sums.as_mut_ptr(), *partial) };
+        for (partial, sums) in partial.iter().zip(self.sums) {
+            for (partial, sums) in partial.iter().zip(sums.as_chunks_mut().0) {
+                l.store(*partial, sums);
+            }
         }
     }
 }
@@ -236,7 +194,7 @@ mod tests {
 
     #[test]
     fn wrong_lengths_are_refused() {
-        let Some(isa) = Isa::detect() else { return };
+        let isa = Isa::best();
         let shape = ConvShape { outputs: 2, inputs: 2, taps: 3, dilation: 1, pads: (0, 0) };
         assert!(FloatConv::new(isa, shape, &[0.0; 11], &[]).is_err());
         assert!(FloatConv::new(isa, shape, &[0.0; 12], &[0.0; 3]).is_err());

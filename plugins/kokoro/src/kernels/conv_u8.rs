@@ -4,7 +4,9 @@
 //! `[channels / 4, time, 4]`, so a tap is a shifted read, and the output comes out as `[channels, time]`. With `w' = w - 128` and its zero
 //! point likewise, sums are `Σ (x - x₀)(w' - w₀) = Σ x·w' - x₀·Σ w' - w₀·Σ x + x₀·w₀·n`: only the first is made by the inner loop.
 
-use super::{Isa, Parallel, Shared};
+use syrinx_plugin_common::kernels::{Isa, Kernel, LANES, Lanes, Parallel, Shared};
+
+use super::tile::{LARGE, SMALL, Sums, extents};
 
 /// Extents of a convolution with stride 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,12 +39,8 @@ impl ConvShape {
 /// Time steps that are laid out at a time.
 const PACK_CHUNK: usize = 256;
 
-/// Time steps and output channels that the inner loop makes at a time, at most.
-const MAX_TIME: usize = 48;
-const MAX_OUTPUTS: usize = 8;
-
-/// Sums of a tile, `[outputs, time]`.
-type Sums = [[i32; MAX_TIME]; MAX_OUTPUTS];
+/// Time steps and output channels of a tile where AVX2 multiplies words, which take registers, too.
+const OF_WORDS: (usize, usize) = (16, 4);
 
 /// The weights of a convolution, laid out for the processor.
 #[derive(Debug)]
@@ -58,10 +56,11 @@ pub struct QuantizedConv {
 
 #[derive(Debug)]
 enum PackedWeights {
-    /// `[outputs / 8, inputs / 4, taps, 8, 4]`
-    Bytes(Vec<[[i8; 4]; 8]>),
-    /// `[outputs / 4, inputs / 4, taps, 4]` of channels 0, 2, 1, 3.
-    Words(Vec<[[i16; 4]; 4]>),
+    /// `[outputs / block, inputs / 4, taps, block, 4]`
+    Bytes(Vec<[i8; 4]>),
+    /// For AVX2, which has no product of bytes that can't saturate: `[outputs / 4, inputs / 4, taps, 4, 4]`, of channels 0, 2, 1, 3.
+    #[cfg(target_arch = "x86_64")]
+    Words(Vec<[[i16; 4]; OF_WORDS.1]>),
 }
 
 impl QuantizedConv {
@@ -84,19 +83,20 @@ impl QuantizedConv {
             false => 0,
         };
         let quads = inputs.div_ceil(4);
-        let places = |block: usize| {
-            (0..outputs.div_ceil(block))
-                .flat_map(move |o| (0..quads).flat_map(move |q| (0..taps).map(move |tap| (o * block, q * 4, tap))))
-        };
+        let (_, block) = tile(isa);
+        let places = (0..outputs.div_ceil(block))
+            .flat_map(|o| (0..quads).flat_map(move |q| (0..taps).map(move |tap| (o * block, q * 4, tap))));
         let weights = match isa {
-            Isa::Avx512Vnni => PackedWeights::Bytes(
-                places(8)
-                    .map(|(o, c, tap)| std::array::from_fn(|i| std::array::from_fn(|j| at(o + i, c + j, tap))))
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx2 { .. } => PackedWeights::Words(
+                places
+                    .map(|(o, c, tap)| std::array::from_fn(|i| [0, 2, 1, 3].map(|j| i16::from(at(o + i, c + j, tap)))))
                     .collect(),
             ),
-            Isa::Avx2 => PackedWeights::Words(
-                places(4)
-                    .map(|(o, c, tap)| std::array::from_fn(|i| [0, 2, 1, 3].map(|j| i16::from(at(o + i, c + j, tap)))))
+            _ => PackedWeights::Bytes(
+                places
+                    .flat_map(|(o, c, tap)| (o..o + block).map(move |o| (o, c, tap)))
+                    .map(|(o, c, tap)| std::array::from_fn(|j| at(o, c + j, tap)))
                     .collect(),
             ),
         };
@@ -142,7 +142,7 @@ impl QuantizedConv {
         if (scale.len() != 1 && scale.len() != shape.outputs) || bias.is_some_and(|bias| bias.len() != shape.outputs) {
             return Err(format!("scale or bias don't fit to {} output channels", shape.outputs));
         }
-        let (time, block) = self.tile();
+        let (time, block) = tile(self.isa);
         let tiles = output_length.div_ceil(time);
         let packed = Packed::new(&shape, x, length, x_zero, tiles * time, parallel, self.isa);
         let shared = Shared::new(out);
@@ -150,7 +150,7 @@ impl QuantizedConv {
             let start = tile * time;
             let valid = time.min(output_length - start);
             let taps_sum = packed.sums_over_taps(&shape, start);
-            let mut sums: Sums = [[0; MAX_TIME]; MAX_OUTPUTS];
+            let mut sums = [[0; LARGE.0]; LARGE.1];
             for first in (0..shape.outputs).step_by(block) {
                 self.sums(&packed, start, first / block, &mut sums);
                 for (o, sums) in (first..shape.outputs.min(first + block)).zip(&sums) {
@@ -174,38 +174,35 @@ impl QuantizedConv {
         Ok(())
     }
 
-    /// Time steps and output channels of a tile.
-    fn tile(&self) -> (usize, usize) {
-        match self.isa {
-            Isa::Avx512Vnni => (MAX_TIME, MAX_OUTPUTS),
-            Isa::Avx2 => (16, 4),
-        }
-    }
-
     /// `Σ x·w'` of the tile at time `start` and of block `block` of output channels.
-    #[cfg(target_arch = "x86_64")]
-    fn sums(&self, packed: &Packed, start: usize, block: usize, sums: &mut Sums) {
+    fn sums(&self, packed: &Packed, start: usize, block: usize, sums: &mut Sums<i32>) {
         let quads = self.shape.inputs.div_ceil(4);
         let steps = quads * self.shape.taps;
         let geometry = Geometry { quads, row: packed.row, taps: self.shape.taps, dilation: self.shape.dilation };
         let x = &packed.values[start..];
-        assert!(x.len() >= (quads - 1) * packed.row + self.shape.reach() + self.tile().0, "a tile within the input");
-        // SAFETY: `new` got an instruction set that the processor has, the slices of weights have `steps` entries, and the furthest read
-        // of the input was checked.
-        unsafe {
-            match &self.weights {
-                PackedWeights::Bytes(weights) => {
-                    tile_vnni(x, &weights[block * steps..][..steps], geometry, sums);
-                }
-                PackedWeights::Words(weights) => {
-                    tile_avx2(x, &weights[block * steps..][..steps], geometry, sums);
-                }
+        let (time, outputs) = tile(self.isa);
+        assert!(x.len() >= (quads - 1) * packed.row + self.shape.reach() + time, "a tile within the input");
+        match &self.weights {
+            PackedWeights::Bytes(weights) => {
+                let weights = &weights[block * steps * outputs..][..steps * outputs];
+                self.isa.run(Tile { x, weights, geometry, sums });
             }
+            // SAFETY: there are words for processors with AVX2; the extents have been checked.
+            #[cfg(target_arch = "x86_64")]
+            PackedWeights::Words(weights) => unsafe {
+                tile_avx2(x, &weights[block * steps..][..steps], geometry, sums);
+            },
         }
     }
+}
 
-    #[cfg(not(target_arch = "x86_64"))]
-    fn sums(&self, _: &Packed, _: usize, _: usize, _: &mut Sums) {}
+/// Time steps and output channels of a tile.
+fn tile(isa: Isa) -> (usize, usize) {
+    match isa {
+        #[cfg(target_arch = "x86_64")]
+        Isa::Avx2 { .. } => OF_WORDS,
+        _ => extents(isa),
+    }
 }
 
 /// Where the inner loop reads.
@@ -264,7 +261,7 @@ impl Packed {
                     true => &x[(quad * 4 + channel) * length..][from - shape.pads.0..to - shape.pads.0],
                     false => &[],
                 };
-                interleave(isa, [rows(0), rows(1), rows(2), rows(3)], inside);
+                isa.run(Interleave { rows: [rows(0), rows(1), rows(2), rows(3)], out: inside });
                 for (sum, values) in sums.iter_mut().zip(&*values) {
                     *sum += values.iter().map(|value| i32::from(*value)).sum::<i32>();
                 }
@@ -274,8 +271,8 @@ impl Packed {
     }
 
     /// `Σ x` over channels and taps for the time steps of the tile at `start`.
-    fn sums_over_taps(&self, shape: &ConvShape, start: usize) -> [i32; MAX_TIME] {
-        let mut totals = [0; MAX_TIME];
+    fn sums_over_taps(&self, shape: &ConvShape, start: usize) -> [i32; LARGE.0] {
+        let mut totals = [0; LARGE.0];
         for tap in 0..shape.taps {
             for (total, sum) in totals.iter_mut().zip(&self.sums[start + tap * shape.dilation..]) {
                 *total += sum;
@@ -286,9 +283,17 @@ impl Packed {
 }
 
 /// `out[t] = [rows[0][t], …, rows[3][t]]`; missing rows are zeros.
-fn interleave(isa: Isa, rows: [&[u8]; 4], out: &mut [[u8; 4]]) {
+struct Interleave<'a> {
+    rows: [&'a [u8]; 4],
+    out: &'a mut [[u8; 4]],
+}
+
+impl Kernel for Interleave<'_> {
+    type Output = ();
+
     #[inline(always)]
-    fn each(rows: [&[u8]; 4], out: &mut [[u8; 4]]) {
+    fn run<L: Lanes>(self, _: L) {
+        let Self { rows, out } = self;
         if rows.iter().all(|row| row.len() == out.len()) {
             let [a, b, c, d] = rows;
             for ((((out, a), b), c), d) in out.iter_mut().zip(a).zip(b).zip(c).zip(d) {
@@ -300,49 +305,60 @@ fn interleave(isa: Isa, rows: [&[u8]; 4], out: &mut [[u8; 4]]) {
             }
         }
     }
-    #[cfg(target_arch = "x86_64")]
-    #[target_feature(enable = "avx2")]
-    fn each_avx2(rows: [&[u8]; 4], out: &mut [[u8; 4]]) {
-        each(rows, out);
-    }
-    match isa {
-        #[cfg(target_arch = "x86_64")]
-        // SAFETY: both have AVX2.
-        Isa::Avx2 | Isa::Avx512Vnni => unsafe { each_avx2(rows, out) },
-        #[cfg(not(target_arch = "x86_64"))]
-        _ => each(rows, out),
+}
+
+/// A tile of bytes: `x` holds `(quads - 1) · row + (taps - 1) · dilation` quads and those of the tile's time, `weights` is
+/// `[quads, taps, outputs of the tile]`.
+struct Tile<'a> {
+    x: &'a [[u8; 4]],
+    weights: &'a [[i8; 4]],
+    geometry: Geometry,
+    sums: &'a mut Sums<i32>,
+}
+
+impl Kernel for Tile<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<L: Lanes>(self, l: L) {
+        if L::PANELS == 2 {
+            self.of::<L, { LARGE.0 / LANES }, { LARGE.1 }>(l);
+        } else {
+            self.of::<L, { SMALL.0 / LANES }, { SMALL.1 }>(l);
+        }
     }
 }
 
-/// # Safety
-/// The processor has the features; `x` holds `(quads - 1) · row + (taps - 1) · dilation + 48` quads, `weights` `quads · taps` entries.
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
-unsafe fn tile_vnni(x: &[[u8; 4]], weights: &[[[i8; 4]; 8]], geometry: Geometry, sums: &mut Sums) {
-    use std::arch::x86_64::*;
-    const VECTORS: usize = MAX_TIME / 16;
-    let mut partial = [[_mm512_setzero_si512(); VECTORS]; MAX_OUTPUTS];
-    let mut weights = weights.as_ptr().cast::<i32>();
-    for quad in 0..geometry.quads {
-        for tap in 0..geometry.taps {
-            // SAFETY: reads 48 quads from (quad · row + tap · dilation) and the eight weights of this step, within the slices.
-            unsafe {
-                let x = x.as_ptr().add(quad * geometry.row + tap * geometry.dilation);
-                let x: [__m512i; VECTORS] = std::array::from_fn(|v| _mm512_loadu_si512(x.add(v * 16).cast()));
-                for (o, partial) in partial.iter_mut().enumerate() {
-                    let weight = _mm512_set1_epi32(weights.add(o).read_unaligned());
-                    for (partial, x) in partial.iter_mut().zip(x) {
-                        *partial = _mm512_dpbusd_epi32(*partial, x, weight);
+impl Tile<'_> {
+    /// `V` vectors of time and `O` outputs.
+    #[inline(always)]
+    fn of<L: Lanes, const V: usize, const O: usize>(self, l: L) {
+        let Self { x, weights, geometry, sums } = self;
+        let mut partial = [[l.splat_int(0); V]; O];
+        let mut weights = weights.as_ptr().cast::<[[i8; 4]; O]>();
+        for quad in 0..geometry.quads {
+            for tap in 0..geometry.taps {
+                // SAFETY: `V` vectors from (quad · row + tap · dilation) on, and the weights of this step, lie within the slices.
+                unsafe {
+                    let from = x.as_ptr().add(quad * geometry.row + tap * geometry.dilation).cast::<[[u8; 4]; LANES]>();
+                    let mut x = [l.load_quads(&*from); V];
+                    for (v, x) in x.iter_mut().enumerate().skip(1) {
+                        *x = l.load_quads(&*from.add(v));
                     }
+                    for (partial, weight) in partial.iter_mut().zip(&*weights) {
+                        let weight = l.splat_quad(*weight);
+                        for (partial, x) in partial.iter_mut().zip(x) {
+                            *partial = l.add_quads(*partial, x, weight);
+                        }
+                    }
+                    weights = weights.add(1);
                 }
-                weights = weights.add(MAX_OUTPUTS);
             }
         }
-    }
-    for (partial, sums) in partial.iter().zip(sums) {
-        for (partial, sums) in partial.iter().zip(sums.as_chunks_mut::<16>().0) {
-            // SAFETY: sixteen integers.
-            unsafe { _mm512_storeu_si512(sums.as_mut_ptr().cast(), *partial) };
+        for (partial, sums) in partial.iter().zip(sums) {
+            for (partial, sums) in partial.iter().zip(sums.as_chunks_mut().0) {
+                l.store_int(*partial, sums);
+            }
         }
     }
 }
@@ -353,7 +369,7 @@ unsafe fn tile_vnni(x: &[[u8; 4]], weights: &[[[i8; 4]; 8]], geometry: Geometry,
 /// The processor has the features; `x` holds `(quads - 1) · row + (taps - 1) · dilation + 16` quads, `weights` `quads · taps` entries.
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2")]
-unsafe fn tile_avx2(x: &[[u8; 4]], weights: &[[[i16; 4]; 4]], geometry: Geometry, sums: &mut Sums) {
+unsafe fn tile_avx2(x: &[[u8; 4]], weights: &[[[i16; 4]; OF_WORDS.1]], geometry: Geometry, sums: &mut Sums<i32>) {
     use std::arch::x86_64::*;
     let mut partial = [[_mm256_setzero_si256(); 2]; 4];
     let mut weights = weights.as_ptr().cast::<i32>();
@@ -452,7 +468,7 @@ mod tests {
 
     #[test]
     fn wrong_lengths_are_refused() {
-        let Some(isa) = Isa::detect() else { return };
+        let isa = Isa::best();
         let shape = ConvShape { outputs: 2, inputs: 2, taps: 3, dilation: 1, pads: (0, 0) };
         assert!(QuantizedConv::new(isa, shape, &[0; 11], &[0]).is_err());
         assert!(QuantizedConv::new(isa, shape, &[0; 12], &[0; 3]).is_err());

@@ -1,6 +1,6 @@
 //! The recurrence of a long short-term memory. What goes into it from outside is projected for all steps at once before.
 
-use super::Isa;
+use syrinx_plugin_common::kernels::{Isa, Kernel, Lanes};
 
 /// Gates per cell: input, forget, candidate, output (torch's order).
 pub const GATES: usize = 4;
@@ -10,38 +10,42 @@ const LANES: usize = 32;
 
 /// Runs over `projected`, `[steps, 4 · hidden]` (input weights and both biases applied), and writes the states `[steps, hidden]`; backwards
 /// from the last step when `reverse`. `recurrent` is `[4 · hidden, hidden]`.
-pub fn recur(isa: Option<Isa>, projected: &[f32], recurrent: &[f32], hidden: usize, reverse: bool, states: &mut [f32]) {
+pub fn recur(isa: Isa, projected: &[f32], recurrent: &[f32], hidden: usize, reverse: bool, states: &mut [f32]) {
     assert_eq!(projected.len(), GATES * states.len(), "four gates per state");
     assert_eq!(recurrent.len(), GATES * hidden * hidden, "recurrent weights");
-    #[cfg(target_arch = "x86_64")]
-    match isa {
-        // SAFETY: the processor has what `isa` names.
-        Some(Isa::Avx512Vnni) => return unsafe { recur_avx512(projected, recurrent, hidden, reverse, states) },
-        // SAFETY: as above.
-        Some(Isa::Avx2) => return unsafe { recur_avx2(projected, recurrent, hidden, reverse, states) },
-        None => {}
-    }
-    let _ = isa;
-    each(projected, recurrent, hidden, reverse, states);
+    isa.run(Recurrence { projected, recurrent, hidden, reverse, states });
 }
 
-#[inline(always)]
-fn each(projected: &[f32], recurrent: &[f32], hidden: usize, reverse: bool, states: &mut [f32]) {
-    let steps = states.len() / hidden.max(1);
-    let (mut state, mut cell) = (vec![0.0; hidden], vec![0.0; hidden]);
-    let mut gates = vec![0.0; GATES * hidden];
-    for step in 0..steps {
-        let step = if reverse { steps - 1 - step } else { step };
-        let projected = &projected[step * GATES * hidden..][..GATES * hidden];
-        for ((gate, projected), weights) in gates.iter_mut().zip(projected).zip(recurrent.chunks_exact(hidden)) {
-            *gate = projected + dot(weights, &state);
+struct Recurrence<'a> {
+    projected: &'a [f32],
+    recurrent: &'a [f32],
+    hidden: usize,
+    reverse: bool,
+    states: &'a mut [f32],
+}
+
+impl Kernel for Recurrence<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<L: Lanes>(self, _: L) {
+        let Self { projected, recurrent, hidden, reverse, states } = self;
+        let steps = states.len() / hidden.max(1);
+        let (mut state, mut cell) = (vec![0.0; hidden], vec![0.0; hidden]);
+        let mut gates = vec![0.0; GATES * hidden];
+        for step in 0..steps {
+            let step = if reverse { steps - 1 - step } else { step };
+            let projected = &projected[step * GATES * hidden..][..GATES * hidden];
+            for ((gate, projected), weights) in gates.iter_mut().zip(projected).zip(recurrent.chunks_exact(hidden)) {
+                *gate = projected + dot(weights, &state);
+            }
+            for (unit, (state, cell)) in state.iter_mut().zip(&mut cell).enumerate() {
+                let [input, forget, candidate, output] = std::array::from_fn(|gate| gates[gate * hidden + unit]);
+                *cell = sigmoid(forget) * *cell + sigmoid(input) * candidate.tanh();
+                *state = sigmoid(output) * cell.tanh();
+            }
+            states[step * hidden..][..hidden].copy_from_slice(&state);
         }
-        for (unit, (state, cell)) in state.iter_mut().zip(&mut cell).enumerate() {
-            let [input, forget, candidate, output] = std::array::from_fn(|gate| gates[gate * hidden + unit]);
-            *cell = sigmoid(forget) * *cell + sigmoid(input) * candidate.tanh();
-            *state = sigmoid(output) * cell.tanh();
-        }
-        states[step * hidden..][..hidden].copy_from_slice(&state);
     }
 }
 
@@ -62,18 +66,6 @@ fn sigmoid(x: f32) -> f32 {
     1.0 / (1.0 + (-x).exp())
 }
 
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2,fma")]
-fn recur_avx2(projected: &[f32], recurrent: &[f32], hidden: usize, reverse: bool, states: &mut [f32]) {
-    each(projected, recurrent, hidden, reverse, states);
-}
-
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx512f,avx512vl,avx2,fma")]
-fn recur_avx512(projected: &[f32], recurrent: &[f32], hidden: usize, reverse: bool, states: &mut [f32]) {
-    each(projected, recurrent, hidden, reverse, states);
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -83,12 +75,12 @@ mod tests {
     fn states_by_hand() {
         let projected: Vec<f32> = [1.0, -1.0, 2.0].iter().flat_map(|x| [*x; GATES]).collect();
         let mut states = [0.0; 3];
-        recur(None, &projected, &[0.0; 4], 1, false, &mut states);
+        recur(Isa::best(), &projected, &[0.0; 4], 1, false, &mut states);
         let first = sigmoid(1.0) * (sigmoid(1.0) * 1.0_f32.tanh()).tanh();
         assert!((states[0] - first).abs() < 1e-6);
         // Without recurrent weights the last step of the backward direction is the first of the forward one.
         let mut backward = [0.0; 1];
-        recur(None, &projected[..4], &[0.0; 4], 1, true, &mut backward);
+        recur(Isa::best(), &projected[..4], &[0.0; 4], 1, true, &mut backward);
         assert!((backward[0] - first).abs() < 1e-6);
     }
 
@@ -99,12 +91,13 @@ mod tests {
         let projected: Vec<f32> = (0..steps * GATES * hidden).map(value).collect();
         let recurrent: Vec<f32> = (0..GATES * hidden * hidden).map(|i| 0.2 * value(i + 5)).collect();
         for reverse in [false, true] {
-            let mut expected = vec![0.0; steps * hidden];
-            recur(None, &projected, &recurrent, hidden, reverse, &mut expected);
+            // The first of them is plain loops.
+            let mut expected: Option<Vec<f32>> = None;
             for isa in Isa::available() {
                 let mut states = vec![0.0; steps * hidden];
-                recur(Some(isa), &projected, &recurrent, hidden, reverse, &mut states);
-                let close = states.iter().zip(&expected).all(|(a, b)| (a - b).abs() < 1e-5);
+                recur(isa, &projected, &recurrent, hidden, reverse, &mut states);
+                let expected = expected.get_or_insert_with(|| states.clone());
+                let close = states.iter().zip(&*expected).all(|(a, b)| (a - b).abs() < 1e-5);
                 assert!(close, "{isa:?}, reverse {reverse}");
             }
         }

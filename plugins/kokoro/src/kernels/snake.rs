@@ -1,6 +1,6 @@
 //! Adaptive instance normalisation and the snake activation behind it, in one pass over each channel.
 
-use super::{Isa, Parallel, Shared};
+use syrinx_plugin_common::kernels::{Isa, Kernel, Lanes, Parallel, Shared};
 
 /// Sums are kept in this many parts, so that they vectorise and long channels lose no precision.
 const PARTS: usize = 64;
@@ -65,14 +65,14 @@ pub fn adaptive_norm(
             offset: offset[channel],
             epsilon,
             snake: snake.map(|snake| (snake.alpha[channel], snake.inverse[channel])),
+            out,
         };
-        row.run(isa, out);
+        isa.run(row);
     });
     Ok(())
 }
 
 /// One channel.
-#[derive(Clone, Copy)]
 struct Row<'a> {
     x: &'a [f32],
     gain: f32,
@@ -80,36 +80,25 @@ struct Row<'a> {
     epsilon: f32,
     /// α and 1/α
     snake: Option<(f32, f32)>,
+    out: &'a mut [f32],
 }
 
-impl Row<'_> {
-    fn run(self, isa: Isa, out: &mut [f32]) {
-        #[cfg(target_arch = "x86_64")]
-        match isa {
-            // SAFETY: the processor has what `isa` names.
-            Isa::Avx2 => unsafe { row_avx2(self, out) },
-            // SAFETY: as above.
-            Isa::Avx512Vnni => unsafe { row_avx512(self, out) },
-        }
-        #[cfg(not(target_arch = "x86_64"))]
-        match isa {
-            _ => self.each(out),
-        }
-    }
+impl Kernel for Row<'_> {
+    type Output = ();
 
     #[inline(always)]
-    fn each(self, out: &mut [f32]) {
+    fn run<L: Lanes>(self, _: L) {
         let length = self.x.len() as f32;
         let mean = sum_of(self.x, |x| x) / length;
         let variance = sum_of(self.x, |x| (x - mean) * (x - mean)) / length;
         let gain = self.gain / (variance + self.epsilon).sqrt();
         let offset = self.offset - mean * gain;
         match self.snake {
-            None => out.iter_mut().zip(self.x).for_each(|(out, x)| *out = x.mul_add(gain, offset)),
+            None => self.out.iter_mut().zip(self.x).for_each(|(out, x)| *out = x.mul_add(gain, offset)),
             Some((alpha, inverse)) => {
                 // sin² has the period π: half turns, and what is left of them.
                 let half_turns = alpha * std::f32::consts::FRAC_1_PI;
-                for (out, x) in out.iter_mut().zip(self.x) {
+                for (out, x) in self.out.iter_mut().zip(self.x) {
                     let y = x.mul_add(gain, offset);
                     let turns = y * half_turns;
                     let rest = turns - turns.round_ties_even();
@@ -133,18 +122,6 @@ fn sum_of(x: &[f32], of: impl Fn(f32) -> f32) -> f32 {
         }
     }
     parts.iter().sum::<f32>() + rest.iter().map(|x| of(*x)).sum::<f32>()
-}
-
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2,fma")]
-fn row_avx2(row: Row<'_>, out: &mut [f32]) {
-    row.each(out);
-}
-
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx2,fma")]
-fn row_avx512(row: Row<'_>, out: &mut [f32]) {
-    row.each(out);
 }
 
 #[cfg(test)]
@@ -184,7 +161,7 @@ mod tests {
 
     #[test]
     fn wrong_lengths_are_refused() {
-        let Some(isa) = Isa::detect() else { return };
+        let isa = Isa::best();
         let run = |x: &[f32], gain: &[f32], out: &mut [f32]| {
             let modulation = Modulation { gain, offset: &[0.0; 2], epsilon: 1e-5, snake: None };
             adaptive_norm(isa, x, &modulation, out, &one_after_the_other)

@@ -358,7 +358,7 @@ impl BiLstm {
         let hidden = self.hidden;
         let project = |direction: &Direction| direction.input.forward(x)?.flatten_all()?.to_vec1::<f32>();
         let projected = [project(&self.directions[0])?, project(&self.directions[1])?];
-        let isa = Isa::detect();
+        let isa = Isa::best();
         let states: Vec<Vec<f32>> = (0..2 * batch)
             .into_par_iter()
             .map(|job| {

@@ -84,7 +84,7 @@ impl<'c> Weights<'c> {
     /// What our own kernels run on, where they do the work.
     pub(super) fn kernels(&self) -> Option<Isa> {
         let fits = self.kernels && self.device.is_cpu() && self.dtype == DType::F32;
-        if fits { Isa::detect() } else { None }
+        Some(Isa::best()).filter(|isa| fits && isa.has_vectors())
     }
 
     /// Whether there is a tensor `name`.

@@ -1,6 +1,6 @@
 //! Inner product of two rows.
 
-use super::lanes::{LANES, Lanes};
+use syrinx_plugin_common::kernels::{LANES, Lanes};
 
 /// `a · b`
 #[inline(always)]
@@ -19,7 +19,8 @@ pub(super) fn inner_product<L: Lanes>(l: L, a: &[f32], b: &[f32]) -> f32 {
 
 #[cfg(test)]
 mod tests {
-    use super::super::level::{Kernel, Level};
+    use syrinx_plugin_common::kernels::{Isa, Kernel};
+
     use super::*;
 
     struct Dot<'a> {
@@ -38,12 +39,12 @@ mod tests {
 
     #[test]
     fn products_are_right() {
-        for level in Level::present() {
+        for isa in Isa::available() {
             for n in [1, 8, 31, 64, 100, 384] {
                 let a: Vec<f32> = (0..n).map(|i| ((i * 7 % 13) as f32 - 6.0) / 8.0).collect();
                 let b: Vec<f32> = (0..n).map(|i| ((i * 11 % 29) as f32 - 14.0) / 16.0).collect();
                 let want: f64 = a.iter().zip(&b).map(|(a, b)| f64::from(a * b)).sum();
-                assert!((f64::from(level.run(Dot { a: &a, b: &b })) - want).abs() < 1e-4, "{level:?}");
+                assert!((f64::from(isa.run(Dot { a: &a, b: &b })) - want).abs() < 1e-4, "{isa:?}");
             }
         }
     }

@@ -1,8 +1,6 @@
 //! The activation of the perceptrons.
 
-use super::exp::exp;
-use super::lanes::{LANES, Lanes};
-use super::level::{Kernel, Level};
+use syrinx_plugin_common::kernels::{Isa, Kernel, LANES, Lanes, exp};
 
 /// Coefficients of erf's approximation 7.1.26 in Abramowitz & Stegun, absolute error below 1.5e-7.
 const P: f32 = 0.327_591_1;
@@ -10,7 +8,7 @@ const A: [f32; 5] = [0.254_829_6, -0.284_496_74, 1.421_413_8, -1.453_152_1, 1.06
 
 /// `x ← x · Φ(x)` with the normal distribution's Φ: the exact ("erf") form, not the one with tanh.
 pub(crate) fn gelu(values: &mut [f32]) {
-    Level::best().run(Gelu(values));
+    Isa::best().run(Gelu(values));
 }
 
 struct Gelu<'a>(&'a mut [f32]);
@@ -65,12 +63,12 @@ mod tests {
             (3.0, 2.995_950_3),
             (6.0, 6.0),
         ];
-        for level in Level::present() {
+        for isa in Isa::available() {
             for (x, want) in known {
                 let mut values = [x; LANES + 1];
-                level.run(Gelu(&mut values));
+                isa.run(Gelu(&mut values));
                 for got in values {
-                    assert!((got - want).abs() < 1e-6, "{level:?}: gelu({x}) is {got}, not {want}");
+                    assert!((got - want).abs() < 1e-6, "{isa:?}: gelu({x}) is {got}, not {want}");
                 }
             }
         }

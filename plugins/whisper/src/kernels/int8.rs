@@ -1,9 +1,9 @@
 //! Quantisation: weights to int8, one scale per row; activations to 12 bits per row, not to 8: the instructions for pairs of 16-bit
-//! integers can't saturate, give the same sums on all levels, and leave next to no error of their own.
+//! integers can't saturate, give the same sums on all instruction sets, and leave next to no error of their own.
+
+use syrinx_plugin_common::kernels::{Isa, Kernel, LANES, Lanes};
 
 use super::aligned::Aligned;
-use super::lanes::{LANES, Lanes};
-use super::level::{Kernel, Level};
 use super::panels::padded;
 
 /// Largest magnitude of a quantised activation: sums of up to [`MAX_COLS`] products with int8 weights stay within 32 bits.
@@ -29,7 +29,7 @@ impl QuantizedRows {
 
 /// Quantises one row, fills `values` up with zeros and returns the step.
 pub(crate) fn quantize_row(x: &[f32], values: &mut [i16]) -> f32 {
-    Level::best().run(QuantizeRow { x, values })
+    Isa::best().run(QuantizeRow { x, values })
 }
 
 struct QuantizeRow<'a> {
@@ -63,7 +63,7 @@ impl Kernel for QuantizeRow<'_> {
 /// The rule of [`ctranslate2::quantize_int8`](syrinx_plugin_common::checkpoint::ctranslate2::quantize_int8), fast enough to be applied
 /// while loading.
 pub(super) fn quantize_weights(row: &[f32], q: &mut [i8]) -> f32 {
-    Level::best().run(QuantizeWeights { row, q })
+    Isa::best().run(QuantizeWeights { row, q })
 }
 
 struct QuantizeWeights<'a> {
@@ -112,27 +112,27 @@ mod tests {
     #[test]
     fn weights_are_quantised_by_the_rule() {
         let w: Vec<f32> = (0..83).map(|i| ((i * 29 % 61) as f32 - 30.0) * 0.013).collect();
-        for level in Level::present() {
+        for isa in Isa::available() {
             let mut q = vec![0; 83];
-            let scale = level.run(QuantizeWeights { row: &w, q: &mut q });
+            let scale = isa.run(QuantizeWeights { row: &w, q: &mut q });
             let rule = syrinx_plugin_common::checkpoint::ctranslate2::quantize_int8(&w, 83);
-            assert_eq!(rule, (q.clone(), vec![scale]), "{level:?}");
-            assert_eq!(level.run(QuantizeWeights { row: &[0.0; 83], q: &mut q }), 1.0, "{level:?}");
+            assert_eq!(rule, (q.clone(), vec![scale]), "{isa:?}");
+            assert_eq!(isa.run(QuantizeWeights { row: &[0.0; 83], q: &mut q }), 1.0, "{isa:?}");
         }
     }
 
     #[test]
     fn rows_are_quantised_to_twelve_bits() {
         let x: Vec<f32> = (0..71).map(|i| (i as f32 - 30.5) * 0.37).collect();
-        for level in Level::present() {
+        for isa in Isa::available() {
             let mut values = vec![1; 72];
-            let step = level.run(QuantizeRow { x: &x, values: &mut values });
-            assert_eq!(values.iter().map(|v| v.abs()).max(), Some(2047), "{level:?}");
-            assert_eq!(values[71], 0, "{level:?}");
+            let step = isa.run(QuantizeRow { x: &x, values: &mut values });
+            assert_eq!(values.iter().map(|v| v.abs()).max(), Some(2047), "{isa:?}");
+            assert_eq!(values[71], 0, "{isa:?}");
             for (x, value) in x.iter().zip(&values) {
-                assert!((x - f32::from(*value) * step).abs() <= 0.501 * step, "{level:?}: {x} {value}");
+                assert!((x - f32::from(*value) * step).abs() <= 0.501 * step, "{isa:?}: {x} {value}");
             }
-            assert_eq!(level.run(QuantizeRow { x: &[0.0; 20], values: &mut values[..20] }), 0.0, "{level:?}");
+            assert_eq!(isa.run(QuantizeRow { x: &[0.0; 20], values: &mut values[..20] }), 0.0, "{isa:?}");
         }
     }
 }

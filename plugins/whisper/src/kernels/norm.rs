@@ -1,14 +1,13 @@
 //! Layer normalisation.
 
-use super::lanes::{LANES, Lanes};
-use super::level::{Kernel, Level};
+use syrinx_plugin_common::kernels::{Isa, Kernel, LANES, Lanes};
 
 /// Added to the variance. Source: `torch.nn.LayerNorm`'s default.
 const EPSILON: f32 = 1e-5;
 
 /// `out = (x − mean) / √(variance + ε) · weight + bias`, for each row of `weight.len()` values.
 pub(crate) fn layer_norm(x: &[f32], weight: &[f32], bias: &[f32], out: &mut [f32]) {
-    Level::best().run(LayerNorm { x, weight, bias, out });
+    Isa::best().run(LayerNorm { x, weight, bias, out });
 }
 
 struct LayerNorm<'a> {
@@ -80,16 +79,16 @@ mod tests {
 
     #[test]
     fn rows_are_normalised() {
-        for level in Level::present() {
+        for isa in Isa::available() {
             for d in [11, 48, 83] {
                 let x: Vec<f32> = (0..3 * d).map(|i| (i * i % 13) as f32).collect();
                 let (weight, bias) = (vec![2.0; d], vec![0.5; d]);
                 let mut out = vec![0.0; 3 * d];
-                level.run(LayerNorm { x: &x, weight: &weight, bias: &bias, out: &mut out });
+                isa.run(LayerNorm { x: &x, weight: &weight, bias: &bias, out: &mut out });
                 for row in out.chunks_exact(d) {
                     let mean = row.iter().sum::<f32>() / d as f32;
                     let variance = row.iter().map(|v| (v - mean).powi(2)).sum::<f32>() / d as f32;
-                    assert!((mean - 0.5).abs() < 1e-5 && (variance - 4.0).abs() < 1e-3, "{level:?}: {mean} {variance}");
+                    assert!((mean - 0.5).abs() < 1e-5 && (variance - 4.0).abs() < 1e-3, "{isa:?}: {mean} {variance}");
                 }
             }
         }

@@ -2,10 +2,10 @@
 //! come out in lanes and memory is read front to back.
 
 use half::f16;
+use syrinx_plugin_common::kernels::{LANES, Lanes};
 
 use super::aligned::{Aligned, Plain};
 use super::int8::quantize_weights;
-use super::lanes::{LANES, Lanes};
 
 /// A form in which numbers are kept; computed with in single precision.
 pub(crate) trait Element: Plain {
@@ -13,10 +13,7 @@ pub(crate) trait Element: Plain {
     fn value(self) -> f32;
 
     /// A vector from memory.
-    ///
-    /// # Safety
-    /// Sixteen elements can be read.
-    unsafe fn load<L: Lanes>(l: L, from: *const Self) -> L::F;
+    fn load<L: Lanes>(l: L, from: &[Self; LANES]) -> L::F;
 }
 
 impl Element for f32 {
@@ -26,9 +23,8 @@ impl Element for f32 {
     }
 
     #[inline(always)]
-    unsafe fn load<L: Lanes>(l: L, from: *const Self) -> L::F {
-        // SAFETY: the caller's promise.
-        unsafe { l.load_from(from) }
+    fn load<L: Lanes>(l: L, from: &[Self; LANES]) -> L::F {
+        l.load(from)
     }
 }
 
@@ -39,9 +35,8 @@ impl Element for f16 {
     }
 
     #[inline(always)]
-    unsafe fn load<L: Lanes>(l: L, from: *const Self) -> L::F {
-        // SAFETY: the caller's promise.
-        unsafe { l.load_half(from) }
+    fn load<L: Lanes>(l: L, from: &[Self; LANES]) -> L::F {
+        l.load_half(from)
     }
 }
 

@@ -7,9 +7,9 @@
 
 use std::ops::Range;
 
+use syrinx_plugin_common::kernels::{Isa, Kernel, LANES, Lanes};
+
 use super::int8::QuantizedRows;
-use super::lanes::{LANES, Lanes};
-use super::level::{Kernel, Level};
 use super::panels::{Element, IntPanels, Panels, padded};
 
 /// Bytes of rows that stay in the second-level cache beside a few panels.
@@ -58,13 +58,13 @@ pub(crate) unsafe fn product<E: Element>(
     finish: Finish<'_>,
 ) {
     // SAFETY: the caller's promise.
-    unsafe { product_on(Level::best(), x, w, panels, out, finish) }
+    unsafe { product_on(Isa::best(), x, w, panels, out, finish) }
 }
 
 /// # Safety
 /// As [`product`].
 unsafe fn product_on<E: Element>(
-    level: Level,
+    isa: Isa,
     x: Rows<'_>,
     w: &Panels<E>,
     panels: Range<usize>,
@@ -74,12 +74,7 @@ unsafe fn product_on<E: Element>(
     assert!(x.count == 0 || (x.count - 1) * x.stride + w.cols() <= x.values.len(), "rows as long as the matrix's");
     assert!(panels.end <= w.count() && finish.bias.is_none_or(|bias| bias.len() == w.rows()), "outputs of the matrix");
     let ends = Ends { outs: w.rows(), out, finish };
-    level.run(Sweep {
-        tiles: FloatTiles { x, w, ends },
-        rows: x.count,
-        row_bytes: w.cols() * size_of::<f32>(),
-        panels,
-    });
+    isa.run(Sweep { tiles: FloatTiles { x, w, ends }, rows: x.count, row_bytes: w.cols() * size_of::<f32>(), panels });
 }
 
 /// The same over quantised numbers; the scale of `finish` is taken for 1.
@@ -95,13 +90,13 @@ pub(crate) unsafe fn int_product(
     finish: Finish<'_>,
 ) {
     // SAFETY: the caller's promise.
-    unsafe { int_product_on(Level::best(), x, rows, w, panels, out, finish) }
+    unsafe { int_product_on(Isa::best(), x, rows, w, panels, out, finish) }
 }
 
 /// # Safety
 /// As [`product`].
 unsafe fn int_product_on(
-    level: Level,
+    isa: Isa,
     x: &QuantizedRows,
     rows: Range<usize>,
     w: &IntPanels,
@@ -114,7 +109,7 @@ unsafe fn int_product_on(
     assert!(panels.end <= w.count() && finish.bias.is_none_or(|bias| bias.len() == w.rows()), "outputs of the matrix");
     let ends = Ends { outs: w.rows(), out, finish };
     let tiles = IntTiles { x: &x.values[rows.start * cols..], steps: &x.steps[rows.clone()], w, ends };
-    level.run(Sweep { tiles, rows: rows.len(), row_bytes: cols * size_of::<i16>(), panels });
+    isa.run(Sweep { tiles, rows: rows.len(), row_bytes: cols * size_of::<i16>(), panels });
 }
 
 /// Something that can be computed tile by tile. Tiles that aren't the tallest are bound by memory: they ask for the panels of the next
@@ -141,7 +136,7 @@ impl<T: Tiles> Kernel for Sweep<T> {
 
     #[inline(always)]
     fn run<L: Lanes>(self, l: L) {
-        let many_registers = L::TALLEST == 12;
+        let many_registers = L::PANELS == 2;
         let block = (CACHED_ROWS / self.row_bytes.max(1)).max(L::TALLEST) / L::TALLEST * L::TALLEST;
         // Few rows leave registers for more panels, which hide the latency of sums.
         let across = match self.rows {
@@ -215,14 +210,14 @@ impl<E: Element> Tiles for FloatTiles<'_, E> {
         // SAFETY: `R` rows of `cols` numbers, and `P` panels of as many vectors, as the caller promises.
         unsafe {
             let x = self.x.values.as_ptr().add(row * self.x.stride);
-            let w = self.w.values().as_ptr().add(panel * cols * LANES);
+            let w = self.w.values().as_ptr().cast::<[E; LANES]>().add(panel * cols);
             for k in 0..cols {
                 let mut weights = [l.splat(0.0); P];
                 for p in 0..P {
-                    let at = w.add((p * cols + k) * LANES);
-                    weights[p] = E::load(l, at);
+                    let at = w.add(p * cols + k);
+                    weights[p] = E::load(l, &*at);
                     if R < L::TALLEST {
-                        l.prefetch(at.wrapping_add(P * cols * LANES));
+                        l.prefetch(at.wrapping_add(P * cols));
                     }
                 }
                 for r in 0..R {
@@ -260,25 +255,25 @@ struct IntTiles<'a> {
 impl Tiles for IntTiles<'_> {
     #[inline(always)]
     unsafe fn tile<L: Lanes, const R: usize, const P: usize>(self, l: L, row: usize, panel: usize) {
-        let cols = padded(self.w.cols());
-        let mut sums = [[l.zero_int(); P]; R];
-        // SAFETY: `R` rows of `cols` numbers, and `P` panels of as many vectors of bytes, as the caller promises.
+        let pairs = padded(self.w.cols()) / 2;
+        let mut sums = [[l.splat_int(0); P]; R];
+        // SAFETY: `R` rows of so many pairs, and `P` panels of as many vectors of them, as the caller promises.
         unsafe {
-            let x = self.x.as_ptr().add(row * cols);
-            let w = self.w.values().as_ptr().add(panel * cols * LANES);
-            for k in (0..cols).step_by(2) {
-                let mut weights = [l.load_pairs(w.add(k * LANES)); P];
+            let x = self.x.as_ptr().cast::<[i16; 2]>().add(row * pairs);
+            let w = self.w.values().as_ptr().cast::<[[i8; 2]; LANES]>().add(panel * pairs);
+            for k in 0..pairs {
+                let mut weights = [l.load_pairs(&*w.add(k)); P];
                 for p in 0..P {
-                    let at = w.add((p * cols + k) * LANES);
+                    let at = w.add(p * pairs + k);
                     if p > 0 {
-                        weights[p] = l.load_pairs(at);
+                        weights[p] = l.load_pairs(&*at);
                     }
                     if R < L::TALLEST {
-                        l.prefetch(at.wrapping_add(P * cols * LANES));
+                        l.prefetch(at.wrapping_add(P * pairs));
                     }
                 }
                 for r in 0..R {
-                    let x = l.load_pair(x.add(r * cols + k));
+                    let x = l.splat_pair(*x.add(r * pairs + k));
                     for p in 0..P {
                         sums[r][p] = l.add_pairs(sums[r][p], weights[p], x);
                     }
@@ -287,11 +282,11 @@ impl Tiles for IntTiles<'_> {
             let mut done = [[[0.0; LANES]; P]; R];
             for r in 0..R {
                 for p in 0..P {
-                    l.store(l.int_to_float(sums[r][p]), &mut done[r][p]);
+                    l.store(l.to_float(sums[r][p]), &mut done[r][p]);
                 }
             }
             for p in 0..P {
-                let units = l.load_from(self.w.units().as_ptr().add((panel + p) * LANES));
+                let units = l.load(&*self.w.units().as_ptr().cast::<[f32; LANES]>().add(panel + p));
                 for r in 0..R {
                     let unit = l.mul(units, l.splat(*self.steps.get_unchecked(row + r)));
                     self.ends.store(l, l.mul(l.load(&done[r][p]), unit), row + r, panel + p);
@@ -319,14 +314,15 @@ impl Ends<'_> {
         unsafe {
             let to = self.out.start.add(row * self.out.stride + first);
             if first + LANES <= self.outs {
+                let to = &mut *to.cast::<[f32; LANES]>();
                 let mut sums = sums;
                 if let Some(bias) = self.finish.bias {
-                    sums = l.add(sums, l.load_from(bias.as_ptr().add(first)));
+                    sums = l.add(sums, l.load(&*bias.as_ptr().add(first).cast()));
                 }
                 if self.finish.add {
-                    sums = l.add(sums, l.load_from(to));
+                    sums = l.add(sums, l.load(to));
                 }
-                l.store_to(sums, to);
+                l.store(sums, to);
             } else {
                 let mut values = [0.0; LANES];
                 l.store(sums, &mut values);
@@ -374,7 +370,7 @@ mod tests {
     }
 
     fn check<E: Element>(round: impl Fn(f32) -> E) {
-        for level in Level::present() {
+        for isa in Isa::available() {
             for (rows, cols, outs) in SHAPES {
                 let (x, bias, before) = (numbers(rows * cols, 7), numbers(outs, 5), numbers(rows * outs, 3));
                 let stored: Vec<E> = numbers(outs * cols, 11).into_iter().map(&round).collect();
@@ -386,13 +382,10 @@ mod tests {
                     let rows = Rows { values: &x, stride: cols, count: rows };
                     let finish = Finish { scale: 0.5, bias, add };
                     // SAFETY: `y` has all outputs of all rows.
-                    unsafe { product_on(level, rows, &panels, 0..panels.count(), target, finish) };
+                    unsafe { product_on(isa, rows, &panels, 0..panels.count(), target, finish) };
                     let want = plain(&x, &w, cols, bias, 0.5, add.then_some(&before));
                     for (got, want) in y.iter().zip(want) {
-                        assert!(
-                            (f64::from(*got) - want).abs() < 1e-3,
-                            "{level:?} {rows:?} {cols} {outs}: {got} {want}"
-                        );
+                        assert!((f64::from(*got) - want).abs() < 1e-3, "{isa:?} {rows:?} {cols} {outs}: {got} {want}");
                     }
                 }
                 let mut row = vec![0.0; cols];
@@ -421,7 +414,7 @@ mod tests {
     }
 
     #[test]
-    fn all_levels_have_the_same_integer_sums() {
+    fn all_instruction_sets_have_the_same_integer_sums() {
         for (count, cols, outs) in SHAPES {
             let (x, w, bias) = (numbers(count * cols, 7), numbers(outs * cols, 11), numbers(outs, 5));
             let mut rows = QuantizedRows::default();
@@ -454,16 +447,16 @@ mod tests {
             }
 
             let mut first: Option<Vec<f32>> = None;
-            for level in Level::present() {
+            for isa in Isa::available() {
                 let mut y = vec![0.0; count * outs];
                 let target = Target { start: y.as_mut_ptr(), stride: outs };
                 let finish = Finish { bias: Some(&bias), ..Finish::PLAIN };
                 // SAFETY: `y` has all outputs of all rows.
-                unsafe { int_product_on(level, &rows, 0..count, &panels, 0..panels.count(), target, finish) };
+                unsafe { int_product_on(isa, &rows, 0..count, &panels, 0..panels.count(), target, finish) };
                 for (got, want) in y.iter().zip(&want) {
-                    assert!((f64::from(*got) - want).abs() < 1e-3, "{level:?} {count} {cols} {outs}: {got} {want}");
+                    assert!((f64::from(*got) - want).abs() < 1e-3, "{isa:?} {count} {cols} {outs}: {got} {want}");
                 }
-                assert_eq!(first.get_or_insert_with(|| y.clone()), &y, "{level:?}");
+                assert_eq!(first.get_or_insert_with(|| y.clone()), &y, "{isa:?}");
             }
         }
     }
@@ -478,12 +471,12 @@ mod tests {
         let (values, steps) = rows.room(1, MAX_COLS);
         values.fill(2047);
         steps.fill(1.0);
-        for level in Level::present() {
+        for isa in Isa::available() {
             let mut y = [0.0];
             let target = Target { start: y.as_mut_ptr(), stride: 1 };
             // SAFETY: `y` has the only output of the only row.
-            unsafe { int_product_on(level, &rows, 0..1, &panels, 0..1, target, Finish::PLAIN) };
-            assert_eq!(y[0], 127.0 * 2047.0 * MAX_COLS as f32, "{level:?}");
+            unsafe { int_product_on(isa, &rows, 0..1, &panels, 0..1, target, Finish::PLAIN) };
+            assert_eq!(y[0], 127.0 * 2047.0 * MAX_COLS as f32, "{isa:?}");
         }
     }
 }

@@ -1,8 +1,8 @@
 //! One query over rows of keys and values that lie wherever they were appended.
 
+use syrinx_plugin_common::kernels::{Isa, Kernel, LANES, Lanes};
+
 use super::dot::inner_product;
-use super::lanes::{LANES, Lanes};
-use super::level::{Kernel, Level};
 use super::softmax::Softmax;
 
 /// What is looked at, and where: columns `column .. column + query.len()` of the given rows, each `width` long.
@@ -17,7 +17,7 @@ pub(crate) struct History<'a> {
 
 /// `mixed = softmax(scale · query · keysᵀ) · values`; `scores` (one per row) is work space.
 pub(crate) fn recall(query: &[f32], history: History<'_>, scale: f32, scores: &mut [f32], mixed: &mut [f32]) {
-    Level::best().run(Recall { query, history, scale, scores, mixed });
+    Isa::best().run(Recall { query, history, scale, scores, mixed });
 }
 
 struct Recall<'a> {
@@ -80,15 +80,15 @@ mod tests {
             })
             .collect();
         let sum: f64 = weights.iter().sum();
-        for level in Level::present() {
+        for isa in Isa::available() {
             let (mut scores, mut mixed) = ([0.0; 4], [0.0; 20]);
             let history = History { keys: &keys, values: &values, width, column, rows: &rows };
-            level.run(Recall { query, history, scale: 0.5, scores: &mut scores, mixed: &mut mixed });
+            isa.run(Recall { query, history, scale: 0.5, scores: &mut scores, mixed: &mut mixed });
             for (c, got) in mixed.iter().enumerate() {
                 let parts = rows.iter().zip(&weights);
                 let want =
                     parts.map(|(&row, w)| w / sum * f64::from(values[row as usize * width + column + c])).sum::<f64>();
-                assert!((f64::from(*got) - want).abs() < 1e-5, "{level:?}: {got} {want}");
+                assert!((f64::from(*got) - want).abs() < 1e-5, "{isa:?}: {got} {want}");
             }
         }
     }

@@ -1,12 +1,10 @@
 //! Softmax over one row, and its norm.
 
-use super::exp::exp;
-use super::lanes::{LANES, Lanes};
-use super::level::{Kernel, Level};
+use syrinx_plugin_common::kernels::{Isa, Kernel, LANES, Lanes, exp};
 
 /// Replaces `row` by its softmax.
 pub(crate) fn softmax(row: &mut [f32]) {
-    Level::best().run(Softmax(row));
+    Isa::best().run(Softmax(row));
 }
 
 pub(super) struct Softmax<'a>(pub(super) &'a mut [f32]);
@@ -48,7 +46,7 @@ impl Kernel for Softmax<'_> {
 /// `Σ exp(value - peak)`, where `peak` is the largest value. Summed in double precision, or tens of thousands of small terms would vanish one
 /// by one against the large ones.
 pub(crate) fn sum_of_exp(values: &[f32], peak: f32) -> f64 {
-    Level::best().run(SumOfExp { values, peak })
+    Isa::best().run(SumOfExp { values, peak })
 }
 
 struct SumOfExp<'a> {
@@ -89,7 +87,7 @@ mod tests {
 
     #[test]
     fn sums_are_right() {
-        for level in Level::present() {
+        for isa in Isa::available() {
             for length in [1, 8, 61, 51_865] {
                 let mut values = row(length);
                 values[0] = 17.0;
@@ -97,24 +95,24 @@ mod tests {
                     values[3] = f32::NEG_INFINITY;
                 }
                 let want: f64 = values.iter().map(|&value| f64::from(value - 17.0).exp()).sum();
-                let got = level.run(SumOfExp { values: &values, peak: 17.0 });
-                assert!((got / want - 1.0).abs() < 1e-6, "{level:?}: {got} {want}");
+                let got = isa.run(SumOfExp { values: &values, peak: 17.0 });
+                assert!((got / want - 1.0).abs() < 1e-6, "{isa:?}: {got} {want}");
             }
         }
     }
 
     #[test]
     fn rows_become_probabilities() {
-        for level in Level::present() {
+        for isa in Isa::available() {
             for length in [1, 7, 16, 61, 1500] {
                 let values = row(length);
                 let peak = values.iter().copied().fold(f32::NEG_INFINITY, f32::max);
                 let sum: f64 = values.iter().map(|&value| f64::from(value - peak).exp()).sum();
                 let mut got = values.clone();
-                level.run(Softmax(&mut got));
+                isa.run(Softmax(&mut got));
                 for (got, value) in got.iter().zip(&values) {
                     let want = f64::from(value - peak).exp() / sum;
-                    assert!((f64::from(*got) - want).abs() < 1e-6, "{level:?}: {got} {want}");
+                    assert!((f64::from(*got) - want).abs() < 1e-6, "{isa:?}: {got} {want}");
                 }
             }
         }

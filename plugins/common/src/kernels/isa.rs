@@ -1,41 +1,45 @@
-//! Which instruction set the kernels run on.
-//!
-//! A kernel is written once, over [`Lanes`]; [`Level::run`] compiles it for each instruction set and takes the one asked for. Which of
-//! them the processor has is found out at run time, so one build serves all machines.
+//! Which instruction sets there are, and which the processor has.
 
 use std::sync::OnceLock;
 
-use super::lanes::{Lanes, Portable};
+use super::lanes::Lanes;
+use super::portable::Portable;
 
-/// Instruction sets, the later the better.
+/// An instruction set that kernels are compiled for. A value is the proof that the processor has it: all come from [`Isa::best`] and
+/// [`Isa::available`], which have asked; elsewhere they can be told apart (`Isa::Avx2 { .. }`), but not made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Level {
+pub enum Isa {
     /// What the compiler makes of plain loops.
+    #[non_exhaustive]
     Portable,
     /// AVX2 with FMA and conversions from half precision: 2013 and later.
     #[cfg(target_arch = "x86_64")]
+    #[non_exhaustive]
     Avx2,
-    /// AVX2 with the 16-bit dot product of AVX-VNNI: processors without AVX-512, 2021 and later.
+    /// AVX2 with the products of small integers of AVX-VNNI: processors without AVX-512, 2021 and later.
     #[cfg(target_arch = "x86_64")]
+    #[non_exhaustive]
     AvxVnni,
     /// AVX-512 with VNNI: 2019 and later. The first generation, which lacks VNNI and clocks down, is served by AVX2.
     #[cfg(target_arch = "x86_64")]
+    #[non_exhaustive]
     Avx512,
     /// NEON, which every 64-bit ARM has.
     #[cfg(target_arch = "aarch64")]
+    #[non_exhaustive]
     Neon,
 }
 
-/// Something to compute on a level.
-pub(crate) trait Kernel {
+/// Something to compute on an instruction set.
+pub trait Kernel {
     /// What it gives.
     type Output;
 
-    /// Computes it. To be `#[inline(always)]` and free of closures, or it isn't compiled for the level's instructions.
+    /// Computes it. To be `#[inline(always)]` and free of closures, or it isn't compiled for the instructions.
     fn run<L: Lanes>(self, lanes: L) -> Self::Output;
 }
 
-impl Level {
+impl Isa {
     /// All that are known, the better ones later.
     const ALL: &[Self] = &[
         Self::Portable,
@@ -50,17 +54,31 @@ impl Level {
     ];
 
     /// The best that this processor has.
-    pub(crate) fn best() -> Self {
-        static BEST: OnceLock<Level> = OnceLock::new();
-        *BEST.get_or_init(|| Self::present().last().unwrap_or(Self::Portable))
+    #[must_use]
+    pub fn best() -> Self {
+        static BEST: OnceLock<Isa> = OnceLock::new();
+        *BEST.get_or_init(|| Self::available().last().unwrap_or(Self::Portable))
     }
 
-    /// All that this processor has.
-    pub(crate) fn present() -> impl Iterator<Item = Self> {
-        Self::ALL.iter().copied().filter(|level| level.is_present())
+    /// All that this processor has, the best last.
+    pub fn available() -> impl Iterator<Item = Self> {
+        Self::ALL.iter().copied().filter(|isa| isa.is_available())
     }
 
-    fn is_present(self) -> bool {
+    /// Whether it is more than plain loops, which are no match for the products of a library that has vectors of its own.
+    #[must_use]
+    pub fn has_vectors(self) -> bool {
+        self != Self::Portable
+    }
+
+    /// Whether products of bytes are as fast as the processor can. They aren't on ARM: what NEON had from the beginning makes 4 at a time,
+    /// and libraries choose instructions at run time that make 16.
+    #[must_use]
+    pub fn multiplies_bytes(self) -> bool {
+        self.has_vectors() && cfg!(target_arch = "x86_64")
+    }
+
+    fn is_available(self) -> bool {
         match self {
             Self::Portable => true,
             #[cfg(target_arch = "x86_64")]
@@ -68,10 +86,10 @@ impl Level {
                 is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") && is_x86_feature_detected!("f16c")
             }
             #[cfg(target_arch = "x86_64")]
-            Self::AvxVnni => Self::Avx2.is_present() && is_x86_feature_detected!("avxvnni"),
+            Self::AvxVnni => Self::Avx2.is_available() && is_x86_feature_detected!("avxvnni"),
             #[cfg(target_arch = "x86_64")]
             Self::Avx512 => {
-                Self::Avx2.is_present()
+                Self::Avx2.is_available()
                     && is_x86_feature_detected!("avx512f")
                     && is_x86_feature_detected!("avx512bw")
                     && is_x86_feature_detected!("avx512dq")
@@ -83,13 +101,12 @@ impl Level {
         }
     }
 
-    /// Runs `kernel` on this level, which must be present.
+    /// Computes `kernel`, compiled for these instructions.
     #[inline]
-    pub(crate) fn run<K: Kernel>(self, kernel: K) -> K::Output {
-        debug_assert!(self.is_present(), "{self:?} on a processor that has it");
+    pub fn run<K: Kernel>(self, kernel: K) -> K::Output {
         match self {
             Self::Portable => kernel.run(Portable),
-            // SAFETY: levels are taken from `best` or `present`, which have asked the processor for these features.
+            // SAFETY: the value is the proof that the processor has these features.
             #[cfg(target_arch = "x86_64")]
             Self::Avx2 => unsafe { on_avx2(kernel) },
             // SAFETY: as above.
@@ -146,9 +163,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_best_level_is_the_last_present() {
-        let levels: Vec<Level> = Level::present().collect();
-        assert_eq!(levels[0], Level::Portable);
-        assert_eq!(levels.last(), Some(&Level::best()));
+    fn the_best_is_the_last_available() {
+        let available: Vec<Isa> = Isa::available().collect();
+        assert_eq!(available[0], Isa::Portable);
+        assert_eq!(available.last(), Some(&Isa::best()));
     }
 }

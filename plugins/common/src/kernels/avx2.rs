@@ -1,12 +1,13 @@
 //! AVX2 with FMA and F16C: a vector is two registers of 256 bits.
 
 use std::arch::x86_64::*;
+use std::mem::transmute;
 
 use half::f16;
 
 use super::lanes::{LANES, Lanes};
 
-/// Proof that the processor has AVX2, FMA and F16C, and AVX-VNNI if so marked.
+/// Proof that the processor has AVX2, FMA and F16C, and AVX-VNNI where `VNNI` says so.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Avx<const VNNI: bool>(());
 
@@ -42,7 +43,11 @@ impl<const VNNI: bool> Lanes for Avx<VNNI> {
     type I = [__m256i; 2];
     type Pairs = [__m256i; 2];
     type Pair = __m256i;
-    const TALLEST: usize = 6;
+    /// As they are where `VNNI`, which takes the first only; else widened to 16 bits, the even bytes apart from the odd, so that sums of
+    /// two products can't saturate.
+    type Quads = [[__m256i; 2]; 2];
+    type Quad = [__m256i; 2];
+    const PANELS: usize = 1;
 
     #[inline(always)]
     fn splat(self, value: f32) -> Self::F {
@@ -52,14 +57,24 @@ impl<const VNNI: bool> Lanes for Avx<VNNI> {
 
     #[inline(always)]
     fn load(self, from: &[f32; LANES]) -> Self::F {
-        // SAFETY: the array is a vector long.
-        unsafe { self.load_from(from.as_ptr()) }
+        // SAFETY: `self` proves the instructions; the array is two registers long.
+        unsafe { [_mm256_loadu_ps(from.as_ptr()), _mm256_loadu_ps(from.as_ptr().add(LANES / 2))] }
+    }
+
+    #[inline(always)]
+    fn load_half(self, from: &[f16; LANES]) -> Self::F {
+        let from: *const __m128i = from.as_ptr().cast();
+        // SAFETY: `self` proves the instructions; the array, of two bytes a number, is two registers of 128 bits long.
+        unsafe { [_mm256_cvtph_ps(_mm_loadu_si128(from)), _mm256_cvtph_ps(_mm_loadu_si128(from.add(1)))] }
     }
 
     #[inline(always)]
     fn store(self, value: Self::F, to: &mut [f32; LANES]) {
-        // SAFETY: the array is a vector long.
-        unsafe { self.store_to(value, to.as_mut_ptr()) };
+        // SAFETY: `self` proves the instructions; the array is two registers long.
+        unsafe {
+            _mm256_storeu_ps(to.as_mut_ptr(), value[0]);
+            _mm256_storeu_ps(to.as_mut_ptr().add(LANES / 2), value[1]);
+        }
     }
 
     #[inline(always)]
@@ -153,6 +168,22 @@ impl<const VNNI: bool> Lanes for Avx<VNNI> {
     }
 
     #[inline(always)]
+    fn store_i16(self, a: Self::F, to: &mut [i16; LANES]) {
+        // SAFETY: `self` proves the instructions; the array is 256 bits long.
+        unsafe { _mm256_storeu_si256(to.as_mut_ptr().cast(), self.to_words(a)) };
+    }
+
+    #[inline(always)]
+    fn store_i8(self, a: Self::F, to: &mut [i8; LANES]) {
+        let words = self.to_words(a);
+        // SAFETY: `self` proves the instructions; the array is 128 bits long.
+        unsafe {
+            let bytes = _mm_packs_epi16(_mm256_castsi256_si128(words), _mm256_extracti128_si256::<1>(words));
+            _mm_storeu_si128(to.as_mut_ptr().cast(), bytes);
+        }
+    }
+
+    #[inline(always)]
     fn zero_wide(self) -> Self::D {
         // SAFETY: `self` proves the instructions.
         unsafe { [_mm256_setzero_pd(); 2] }
@@ -178,89 +209,117 @@ impl<const VNNI: bool> Lanes for Avx<VNNI> {
     }
 
     #[inline(always)]
-    fn store_i16(self, a: Self::F, to: &mut [i16; LANES]) {
-        // SAFETY: `self` proves the instructions; the array is 256 bits long.
-        unsafe { _mm256_storeu_si256(to.as_mut_ptr().cast(), self.to_words(a)) };
+    fn splat_int(self, value: i32) -> Self::I {
+        // SAFETY: `self` proves the instructions.
+        unsafe { [_mm256_set1_epi32(value); 2] }
     }
 
     #[inline(always)]
-    fn store_i8(self, a: Self::F, to: &mut [i8; LANES]) {
-        let words = self.to_words(a);
-        // SAFETY: `self` proves the instructions; the array is 128 bits long.
+    fn load_int(self, from: &[i32; LANES]) -> Self::I {
+        let from: *const __m256i = from.as_ptr().cast();
+        // SAFETY: `self` proves the instructions; the array is two registers long.
+        unsafe { [_mm256_loadu_si256(from), _mm256_loadu_si256(from.add(1))] }
+    }
+
+    #[inline(always)]
+    fn store_int(self, value: Self::I, to: &mut [i32; LANES]) {
+        let to: *mut __m256i = to.as_mut_ptr().cast();
+        // SAFETY: `self` proves the instructions; the array is two registers long.
         unsafe {
-            let bytes = _mm_packs_epi16(_mm256_castsi256_si128(words), _mm256_extracti128_si256::<1>(words));
-            _mm_storeu_si128(to.as_mut_ptr().cast(), bytes);
+            _mm256_storeu_si256(to, value[0]);
+            _mm256_storeu_si256(to.add(1), value[1]);
         }
     }
 
     #[inline(always)]
-    fn zero_int(self) -> Self::I {
-        // SAFETY: `self` proves the instructions.
-        unsafe { [_mm256_setzero_si256(); 2] }
+    fn add_int(self, a: Self::I, b: Self::I) -> Self::I {
+        both!(_mm256_add_epi32, a, b)
+    }
+
+    #[inline(always)]
+    fn sub_int(self, a: Self::I, b: Self::I) -> Self::I {
+        both!(_mm256_sub_epi32, a, b)
+    }
+
+    #[inline(always)]
+    fn mul_int(self, a: Self::I, b: Self::I) -> Self::I {
+        both!(_mm256_mullo_epi32, a, b)
+    }
+
+    #[inline(always)]
+    fn to_float(self, a: Self::I) -> Self::F {
+        both!(_mm256_cvtepi32_ps, a)
+    }
+
+    #[inline(always)]
+    fn load_pairs(self, from: &[[i8; 2]; LANES]) -> Self::Pairs {
+        let from: *const __m128i = from.as_ptr().cast();
+        // SAFETY: `self` proves the instructions; the array is two registers of 128 bits long.
+        unsafe { [_mm256_cvtepi8_epi16(_mm_loadu_si128(from)), _mm256_cvtepi8_epi16(_mm_loadu_si128(from.add(1)))] }
+    }
+
+    #[inline(always)]
+    fn splat_pair(self, value: [i16; 2]) -> Self::Pair {
+        // SAFETY: `self` proves the instructions; both are four bytes.
+        unsafe { _mm256_set1_epi32(transmute::<[i16; 2], i32>(value)) }
     }
 
     #[inline(always)]
     fn add_pairs(self, sums: Self::I, w: Self::Pairs, x: Self::Pair) -> Self::I {
-        let x = [x; 2];
         if VNNI {
-            both!(_mm256_dpwssd_avx_epi32, sums, w, x)
+            both!(_mm256_dpwssd_avx_epi32, sums, w, [x; 2])
         } else {
-            let products = both!(_mm256_madd_epi16, w, x);
+            let products = both!(_mm256_madd_epi16, w, [x; 2]);
             both!(_mm256_add_epi32, sums, products)
         }
     }
 
     #[inline(always)]
-    fn int_to_float(self, a: Self::I) -> Self::F {
-        both!(_mm256_cvtepi32_ps, a)
+    fn load_quads(self, from: &[[u8; 4]; LANES]) -> Self::Quads {
+        let from: *const __m256i = from.as_ptr().cast();
+        // SAFETY: `self` proves the instructions; the array is two registers long.
+        let w = unsafe { [_mm256_loadu_si256(from), _mm256_loadu_si256(from.add(1))] };
+        if VNNI {
+            return [w; 2];
+        }
+        // SAFETY: `self` proves the instructions.
+        let even = unsafe { [_mm256_set1_epi16(0xff); 2] };
+        [both!(_mm256_and_si256, w, even), both!(_mm256_srli_epi16::<8>, w)]
     }
 
     #[inline(always)]
-    unsafe fn load_from(self, from: *const f32) -> Self::F {
-        // SAFETY: `self` proves the instructions; the caller's promise.
-        unsafe { [_mm256_loadu_ps(from), _mm256_loadu_ps(from.add(LANES / 2))] }
-    }
-
-    #[inline(always)]
-    unsafe fn load_half(self, from: *const f16) -> Self::F {
-        // SAFETY: `self` proves the instructions; the caller's promise; f16 is two bytes.
+    fn splat_quad(self, value: [i8; 4]) -> Self::Quad {
+        // SAFETY: `self` proves the instructions; both are four bytes.
         unsafe {
-            [
-                _mm256_cvtph_ps(_mm_loadu_si128(from.cast())),
-                _mm256_cvtph_ps(_mm_loadu_si128(from.add(LANES / 2).cast())),
-            ]
+            let x = _mm256_set1_epi32(transmute::<[i8; 4], i32>(value));
+            if VNNI {
+                return [x; 2];
+            }
+            [_mm256_srai_epi16::<8>(_mm256_slli_epi16::<8>(x)), _mm256_srai_epi16::<8>(x)]
         }
     }
 
     #[inline(always)]
-    unsafe fn store_to(self, value: Self::F, to: *mut f32) {
-        // SAFETY: `self` proves the instructions; the caller's promise.
-        unsafe {
-            _mm256_storeu_ps(to, value[0]);
-            _mm256_storeu_ps(to.add(LANES / 2), value[1]);
+    fn add_quads(self, sums: Self::I, w: Self::Quads, x: Self::Quad) -> Self::I {
+        if VNNI {
+            both!(_mm256_dpbusd_avx_epi32, sums, w[0], [x[0]; 2])
+        } else {
+            let of_even = both!(_mm256_madd_epi16, w[0], [x[0]; 2]);
+            let of_odd = both!(_mm256_madd_epi16, w[1], [x[1]; 2]);
+            let products = both!(_mm256_add_epi32, of_even, of_odd);
+            both!(_mm256_add_epi32, sums, products)
         }
-    }
-
-    #[inline(always)]
-    unsafe fn load_pairs(self, from: *const i8) -> Self::Pairs {
-        // SAFETY: `self` proves the instructions; the caller's promise.
-        unsafe {
-            [
-                _mm256_cvtepi8_epi16(_mm_loadu_si128(from.cast())),
-                _mm256_cvtepi8_epi16(_mm_loadu_si128(from.add(LANES).cast())),
-            ]
-        }
-    }
-
-    #[inline(always)]
-    unsafe fn load_pair(self, from: *const i16) -> Self::Pair {
-        // SAFETY: `self` proves the instructions; the caller's promise.
-        unsafe { _mm256_set1_epi32(from.cast::<i32>().read_unaligned()) }
     }
 
     #[inline(always)]
     fn prefetch<T>(self, place: *const T) {
         // SAFETY: a hint; every processor has it.
         unsafe { _mm_prefetch::<_MM_HINT_T0>(place.cast()) };
+    }
+
+    #[inline(always)]
+    fn prefetch_second_level<T>(self, place: *const T) {
+        // SAFETY: as above.
+        unsafe { _mm_prefetch::<_MM_HINT_T1>(place.cast()) };
     }
 }

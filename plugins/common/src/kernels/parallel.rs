@@ -1,44 +1,6 @@
-//! What inner loops that are written for several vector units have in common.
+//! Work for several threads.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
-
-/// Vector units that kernels are written for. Where there is none of these, their callers do without.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Isa {
-    /// 256-bit vectors with fused multiply-add.
-    Avx2,
-    /// 512-bit vectors with products of bytes (VNNI).
-    Avx512Vnni,
-}
-
-impl Isa {
-    /// The best that this processor has.
-    #[must_use]
-    pub fn detect() -> Option<Isa> {
-        Self::available().last().copied()
-    }
-
-    /// All that this processor has, the best last.
-    #[must_use]
-    pub fn available() -> Vec<Isa> {
-        #[cfg(target_arch = "x86_64")]
-        {
-            let avx2 = is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma");
-            let vnni = is_x86_feature_detected!("avx512f")
-                && is_x86_feature_detected!("avx512bw")
-                && is_x86_feature_detected!("avx512vl")
-                && is_x86_feature_detected!("avx512dq")
-                && is_x86_feature_detected!("avx512vnni");
-            [(avx2, Isa::Avx2), (avx2 && vnni, Isa::Avx512Vnni)]
-                .iter()
-                .filter(|(has, _)| *has)
-                .map(|(_, isa)| *isa)
-                .collect()
-        }
-        #[cfg(not(target_arch = "x86_64"))]
-        Vec::new()
-    }
-}
 
 /// Runs a function for each index below a number, on whatever threads there are.
 pub type Parallel<'p> = dyn Fn(usize, &(dyn Fn(usize) + Sync)) + 'p;

@@ -1,6 +1,7 @@
 //! AVX-512 with VNNI: a vector is one register of 512 bits.
 
 use std::arch::{asm, x86_64::*};
+use std::mem::transmute;
 
 use half::f16;
 
@@ -39,7 +40,9 @@ impl Lanes for Avx512 {
     type I = __m512i;
     type Pairs = __m512i;
     type Pair = __m512i;
-    const TALLEST: usize = 12;
+    type Quads = __m512i;
+    type Quad = __m512i;
+    const PANELS: usize = 2;
 
     #[inline(always)]
     fn splat(self, value: f32) -> Self::F {
@@ -49,8 +52,14 @@ impl Lanes for Avx512 {
 
     #[inline(always)]
     fn load(self, from: &[f32; LANES]) -> Self::F {
-        // SAFETY: `self` proves the instructions; the array is a vector long.
+        // SAFETY: `self` proves the instructions; the array is a register long.
         unsafe { _mm512_loadu_ps(from.as_ptr()) }
+    }
+
+    #[inline(always)]
+    fn load_half(self, from: &[f16; LANES]) -> Self::F {
+        // SAFETY: `self` proves the instructions; the array, of two bytes a number, is 256 bits long.
+        unsafe { _mm512_cvtph_ps(_mm256_loadu_si256(from.as_ptr().cast())) }
     }
 
     #[inline(always)]
@@ -147,6 +156,18 @@ impl Lanes for Avx512 {
     }
 
     #[inline(always)]
+    fn store_i16(self, a: Self::F, to: &mut [i16; LANES]) {
+        // SAFETY: `self` proves the instructions; the array is 256 bits long.
+        unsafe { _mm256_storeu_si256(to.as_mut_ptr().cast(), _mm512_cvtepi32_epi16(_mm512_cvtps_epi32(a))) };
+    }
+
+    #[inline(always)]
+    fn store_i8(self, a: Self::F, to: &mut [i8; LANES]) {
+        // SAFETY: `self` proves the instructions; the array is 128 bits long.
+        unsafe { _mm_storeu_si128(to.as_mut_ptr().cast(), _mm512_cvtepi32_epi8(_mm512_cvtps_epi32(a))) };
+    }
+
+    #[inline(always)]
     fn zero_wide(self) -> Self::D {
         // SAFETY: `self` proves the instructions.
         unsafe { [_mm512_setzero_pd(); 2] }
@@ -170,21 +191,57 @@ impl Lanes for Avx512 {
     }
 
     #[inline(always)]
-    fn store_i16(self, a: Self::F, to: &mut [i16; LANES]) {
-        // SAFETY: `self` proves the instructions; the array is 256 bits long.
-        unsafe { _mm256_storeu_si256(to.as_mut_ptr().cast(), _mm512_cvtepi32_epi16(_mm512_cvtps_epi32(a))) };
-    }
-
-    #[inline(always)]
-    fn store_i8(self, a: Self::F, to: &mut [i8; LANES]) {
-        // SAFETY: `self` proves the instructions; the array is 128 bits long.
-        unsafe { _mm_storeu_si128(to.as_mut_ptr().cast(), _mm512_cvtepi32_epi8(_mm512_cvtps_epi32(a))) };
-    }
-
-    #[inline(always)]
-    fn zero_int(self) -> Self::I {
+    fn splat_int(self, value: i32) -> Self::I {
         // SAFETY: `self` proves the instructions.
-        unsafe { _mm512_setzero_si512() }
+        unsafe { _mm512_set1_epi32(value) }
+    }
+
+    #[inline(always)]
+    fn load_int(self, from: &[i32; LANES]) -> Self::I {
+        // SAFETY: `self` proves the instructions; the array is a register long.
+        unsafe { _mm512_loadu_si512(from.as_ptr().cast()) }
+    }
+
+    #[inline(always)]
+    fn store_int(self, value: Self::I, to: &mut [i32; LANES]) {
+        // SAFETY: as in `load_int`.
+        unsafe { _mm512_storeu_si512(to.as_mut_ptr().cast(), value) };
+    }
+
+    #[inline(always)]
+    fn add_int(self, a: Self::I, b: Self::I) -> Self::I {
+        // SAFETY: `self` proves the instructions.
+        unsafe { _mm512_add_epi32(a, b) }
+    }
+
+    #[inline(always)]
+    fn sub_int(self, a: Self::I, b: Self::I) -> Self::I {
+        // SAFETY: `self` proves the instructions.
+        unsafe { _mm512_sub_epi32(a, b) }
+    }
+
+    #[inline(always)]
+    fn mul_int(self, a: Self::I, b: Self::I) -> Self::I {
+        // SAFETY: `self` proves the instructions.
+        unsafe { _mm512_mullo_epi32(a, b) }
+    }
+
+    #[inline(always)]
+    fn to_float(self, a: Self::I) -> Self::F {
+        // SAFETY: `self` proves the instructions.
+        unsafe { _mm512_cvtepi32_ps(a) }
+    }
+
+    #[inline(always)]
+    fn load_pairs(self, from: &[[i8; 2]; LANES]) -> Self::Pairs {
+        // SAFETY: `self` proves the instructions; the array is 256 bits long.
+        unsafe { _mm512_cvtepi8_epi16(_mm256_loadu_si256(from.as_ptr().cast())) }
+    }
+
+    #[inline(always)]
+    fn splat_pair(self, value: [i16; 2]) -> Self::Pair {
+        // SAFETY: `self` proves the instructions; both are four bytes.
+        unsafe { _mm512_set1_epi32(transmute::<[i16; 2], i32>(value)) }
     }
 
     #[inline(always)]
@@ -194,44 +251,32 @@ impl Lanes for Avx512 {
     }
 
     #[inline(always)]
-    fn int_to_float(self, a: Self::I) -> Self::F {
+    fn load_quads(self, from: &[[u8; 4]; LANES]) -> Self::Quads {
+        // SAFETY: `self` proves the instructions; the array is a register long.
+        unsafe { _mm512_loadu_si512(from.as_ptr().cast()) }
+    }
+
+    #[inline(always)]
+    fn splat_quad(self, value: [i8; 4]) -> Self::Quad {
+        // SAFETY: `self` proves the instructions; both are four bytes.
+        unsafe { _mm512_set1_epi32(transmute::<[i8; 4], i32>(value)) }
+    }
+
+    #[inline(always)]
+    fn add_quads(self, sums: Self::I, w: Self::Quads, x: Self::Quad) -> Self::I {
         // SAFETY: `self` proves the instructions.
-        unsafe { _mm512_cvtepi32_ps(a) }
-    }
-
-    #[inline(always)]
-    unsafe fn load_from(self, from: *const f32) -> Self::F {
-        // SAFETY: `self` proves the instructions; the caller's promise.
-        unsafe { _mm512_loadu_ps(from) }
-    }
-
-    #[inline(always)]
-    unsafe fn load_half(self, from: *const f16) -> Self::F {
-        // SAFETY: `self` proves the instructions; the caller's promise; f16 is two bytes.
-        unsafe { _mm512_cvtph_ps(_mm256_loadu_si256(from.cast())) }
-    }
-
-    #[inline(always)]
-    unsafe fn store_to(self, value: Self::F, to: *mut f32) {
-        // SAFETY: `self` proves the instructions; the caller's promise.
-        unsafe { _mm512_storeu_ps(to, value) };
-    }
-
-    #[inline(always)]
-    unsafe fn load_pairs(self, from: *const i8) -> Self::Pairs {
-        // SAFETY: `self` proves the instructions; the caller's promise.
-        unsafe { _mm512_cvtepi8_epi16(_mm256_loadu_si256(from.cast())) }
-    }
-
-    #[inline(always)]
-    unsafe fn load_pair(self, from: *const i16) -> Self::Pair {
-        // SAFETY: `self` proves the instructions; the caller's promise.
-        unsafe { _mm512_set1_epi32(from.cast::<i32>().read_unaligned()) }
+        unsafe { _mm512_dpbusd_epi32(sums, w, x) }
     }
 
     #[inline(always)]
     fn prefetch<T>(self, place: *const T) {
         // SAFETY: a hint; every processor has it.
         unsafe { _mm_prefetch::<_MM_HINT_T0>(place.cast()) };
+    }
+
+    #[inline(always)]
+    fn prefetch_second_level<T>(self, place: *const T) {
+        // SAFETY: as above.
+        unsafe { _mm_prefetch::<_MM_HINT_T1>(place.cast()) };
     }
 }
