@@ -12,6 +12,9 @@ pub(super) const INSIDE: &str = "inside";
 /// The model in processes of its own.
 pub(super) const OUTSIDE: &str = "outside";
 
+/// A model in the server's own process that only a turn of the clock disturbs.
+pub(super) const STILL: &str = "still";
+
 /// Something to ask one of the models, and the answer that was given while all was well.
 pub(super) struct Ask {
     pub(super) what: String,
