@@ -95,7 +95,7 @@ enum Found {
     /// One that isn't over yet has it.
     Old(Arc<Generation>),
     /// A plugin that wasn't there.
-    New { digest: Digest, staged: Staged, manifest: Manifest },
+    New { digest: Digest, staged: Staged, manifest: Box<Manifest> },
 }
 
 /// All plugins of a host.
@@ -200,7 +200,7 @@ impl Plugins {
         }
         let staged = self.staging.stage(&content, path.file_name().unwrap_or_default())?;
         let manifest = inspection::inspect(staged.path()).map_err(|error| explained(error, staged.path()))?;
-        Ok(Finding(Found::New { digest: content.digest, staged, manifest }))
+        Ok(Finding(Found::New { digest: content.digest, staged, manifest: Box::new(manifest) }))
     }
 
     /// The generation of what was found at `path`. `Ok(None)`: the one in use has this very content. A generation that has it and
@@ -213,7 +213,7 @@ impl Plugins {
             Found::Current => return Ok(None),
             Found::Old(generation) => generation,
             Found::New { digest, staged, manifest } => {
-                Arc::new(Generation::of_file(self.next_number(), path.to_owned(), digest, staged, manifest))
+                Arc::new(Generation::of_file(self.next_number(), path.to_owned(), digest, staged, *manifest))
             }
         };
         let name = &generation.manifest().name;

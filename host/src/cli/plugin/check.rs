@@ -248,7 +248,7 @@ impl Loaded {
         let line = |what: &str, found: &dyn std::fmt::Display| screen::line(format_args!("{what:<10}{found}"));
         let card = &self.card;
         line("model", &self.model.display());
-        let abilities: Vec<String> = card.abilities.iter().map(|ability| word(ability)).collect();
+        let abilities: Vec<String> = card.abilities.iter().map(word).collect();
         line("can do", &or(&abilities.join(" "), "nothing"));
         for (what, rate) in
             [("input", card.input_sample_rate), ("output", card.output_sample_rate), ("clips", card.clip_sample_rate)]
