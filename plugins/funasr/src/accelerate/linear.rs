@@ -182,8 +182,10 @@ impl<'g> Found<'g> {
         })
     }
 
-    /// The weights, if they are a matrix that the kernels can do.
+    /// The weights, if they are a matrix that the kernels can do, and faster than the runtime.
     fn matrix(&self, graph: &GraphModel<'_>, weights: &Weights<'_>) -> Option<Matrix> {
+        let is_faster = if self.bytes.is_some() { weights.isa.multiplies_bytes() } else { weights.isa.has_vectors() };
+        is_faster.then_some(())?;
         let (shape, values) = graph.constant(self.weights)?;
         let [_, outputs] = shape[..] else { return None };
         if outputs < LEAST_OUTPUTS {
