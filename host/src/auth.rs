@@ -3,6 +3,7 @@
 //! Only SHA-256 digests are kept, in memory and, for whoever wants it, in files: keys made by `syrinx api-key` hold 256 random
 //! bits, so that a fast digest gives nothing away. A digest is compared with all keys in constant time.
 
+use crate::look::Look;
 use serde::{Deserialize, Deserializer, de};
 use sha2::{Digest as _, Sha256};
 use std::{
@@ -10,7 +11,7 @@ use std::{
     path::{Path, PathBuf},
     str::FromStr,
     sync::{Mutex, PoisonError},
-    time::{Duration, Instant, SystemTime},
+    time::{Duration, Instant},
 };
 use subtle::{Choice, ConstantTimeEq as _};
 
@@ -194,12 +195,9 @@ pub struct Keys {
 struct KeyFile {
     path: PathBuf,
     keys: Vec<StoredKey>,
-    version: Option<Version>,
+    look: Option<Look>,
     looked: Instant,
 }
-
-/// Tells one content of a file from another.
-type Version = (SystemTime, u64);
 
 impl Keys {
     /// The keys of these settings.
@@ -245,8 +243,8 @@ impl Keys {
 
 impl KeyFile {
     fn open(path: &Path) -> Result<Self, KeyFileError> {
-        let version = version(path);
-        Ok(Self { path: path.to_owned(), keys: read(path)?, version, looked: Instant::now() })
+        let look = Look::at(path);
+        Ok(Self { path: path.to_owned(), keys: read(path)?, look, looked: Instant::now() })
     }
 
     /// Reads the file again if it has changed. One that can't be used leaves the last good keys in force.
@@ -255,11 +253,11 @@ impl KeyFile {
             return;
         }
         self.looked = Instant::now();
-        let version = version(&self.path);
-        if version == self.version {
+        let look = Look::at(&self.path);
+        if look == self.look {
             return;
         }
-        self.version = version;
+        self.look = look;
         match read(&self.path) {
             Ok(keys) => {
                 tracing::info!(keys = keys.len(), "the key file has changed");
@@ -273,11 +271,6 @@ impl KeyFile {
 fn read(path: &Path) -> Result<Vec<StoredKey>, KeyFileError> {
     let text = fs::read_to_string(path).map_err(|source| KeyFileError::Unreadable { path: path.to_owned(), source })?;
     parse_lines(&text).map_err(|(line, source)| KeyFileError::Malformed { path: path.to_owned(), line, source })
-}
-
-fn version(path: &Path) -> Option<Version> {
-    let metadata = fs::metadata(path).ok()?;
-    Some((metadata.modified().ok()?, metadata.len()))
 }
 
 #[cfg(test)]
@@ -348,6 +341,14 @@ mod tests {
         fs::write(&path, "another").unwrap();
         age(&keys);
         assert!(!keys.accept("one") && keys.accept("another"));
+        // As long as the one before, and of the same date, as where files of an image are exchanged.
+        let written = fs::metadata(&path).unwrap().modified().unwrap();
+        let next = dir.path().join("next");
+        fs::write(&next, "Another").unwrap();
+        fs::File::options().write(true).open(&next).unwrap().set_modified(written).unwrap();
+        fs::rename(&next, &path).unwrap();
+        age(&keys);
+        assert!(!keys.accept("another") && keys.accept("Another"));
         fs::write(&path, "one two").unwrap();
         let error = Keys::open(Settings { key_file: Some(path), ..Settings::default() }).unwrap_err().to_string();
         assert!(error.contains(":1: ") && !error.contains("one two"), "{error}");

@@ -21,6 +21,7 @@ mod connection;
 pub mod fuzzing;
 pub mod http;
 pub mod log;
+mod look;
 pub mod machine;
 mod memory;
 pub mod metrics;

@@ -4,6 +4,7 @@ use std::{
     sync::{Mutex, PoisonError},
     time::{Duration, Instant, SystemTime},
 };
+use syrinx_plugin_api::Device;
 use sysinfo::{Gpus, System};
 
 /// Numbers younger than this are given again: asking often must cost nothing.
@@ -121,6 +122,16 @@ fn describe(gpu: &sysinfo::Gpu) -> Gpu {
         memory_used: gpu.used_memory(),
         usage: gpu.usage().map(|percent| (f64::from(percent) / 100.0).clamp(0.0, 1.0)),
     }
+}
+
+/// What plugins are told that there is to compute on. GPUs they find themselves.
+pub(crate) fn devices() -> Vec<Device> {
+    vec![Device { id: "cpu".to_owned(), name: std::env::consts::ARCH.to_owned(), memory_bytes: None }]
+}
+
+/// Bytes for people: 1 500 000 are `2 MB`.
+pub(crate) fn megabytes(bytes: u64) -> String {
+    format!("{} MB", bytes.div_ceil(1_000_000))
 }
 
 /// Bytes of memory that a process holds; none when there is no such process.

@@ -75,6 +75,66 @@ fn check_tells_what_a_plugin_says_of_itself() {
 }
 
 #[test]
+fn check_tells_what_a_model_says_of_itself() {
+    let model = tempfile::tempdir().expect("a temporary directory");
+    let (plugin, dir) = (plain_beeper(), text(model.path()).to_owned());
+    let home = tempfile::tempdir().expect("a temporary directory");
+    let check = ["plugin", "check", text(&plugin), "--home", text(home.path()), "--model", &dir];
+    let with = |more: &[&'static str]| [&check, more].concat();
+    let said = good(&with(&["--option", "translates=true", "--option", "concurrency=3"]));
+    for expected in [
+        &format!("model     {dir}"),
+        "can do    audio2text text2audio text2audio_zero_shot audio2text_translation",
+        "input     16000 Hz",
+        "output    24000 Hz",
+        "voices    2 [default: low]",
+        "jobs      3 at a time; results come as they are made",
+        "runs on   cpu of 1, float32",
+        "parameter pause_ms: Milliseconds per push with `fail: slow`. [default: 50]",
+        "option    load_ms: ",
+    ] {
+        assert!(said.contains(expected), "{expected:?} is missing:\n{said}");
+    }
+    let json: Value = serde_json::from_str(&good(&with(&["--json"]))).expect("it prints JSON");
+    let card = &json["loaded"]["card"];
+    assert_eq!((&card["output_sample_rate"], &card["max_concurrency"]), (&json!(24_000), &json!(4)), "{json}");
+    assert!(card["parameters"]["properties"]["pause_ms"].is_object(), "the schema is in it: {json}");
+    assert!(json["manifest"].is_object() && json["error"].is_null(), "{json}");
+
+    for (options, reason) in [
+        (["--option", "fail=error"].as_slice(), "the model can't be loaded: the beeper is out of tune; buy a fork"),
+        (&["--option", "fail=panic"], "no load today"),
+        (&["--option", "fail=warm_up"], "no warm-up today"),
+        (&["--option", "fail=often"], "`fail` is \"often\", but must be"),
+        (&["--option", "volume=1"], "`volume` is no launch option of the plugin; there are clones, concurrency, fail"),
+        (&["--option", "clones"], "must be `--option KEY=VALUE`"),
+        (&["--option", "load_ms=60000", "--timeout", "1"], "loading the model takes longer than 1 s"),
+    ] {
+        let complaint = bad(&with(options));
+        assert!(complaint.contains(reason) && complaint.contains(&dir), "{options:?}: {complaint}");
+    }
+    let output = syrinx(&with(&["--json", "--option", "fail=error"]));
+    let json: Value = serde_json::from_slice(&output.stdout).expect("it prints JSON, too");
+    assert!(!output.status.success() && json["error"].as_str().is_some_and(|error| error.contains("fork")), "{json}");
+    assert!(json["manifest"].is_object() && json["loaded"].is_null(), "what is known is told: {json}");
+    let none = bad(&["plugin", "check", text(&plugin), "--model", "/nowhere"]);
+    assert!(none.contains("/nowhere: there is no such directory"), "{none}");
+    let golden = fixtures::golden();
+    let missing = bad(&["plugin", "check", text(&golden), "--home", text(home.path()), "--model", &dir]);
+    assert!(missing.contains("needs nest, which isn't here"), "{missing}");
+    assert!(bad(&["plugin", "check", text(&plugin), "--option", "a=b"]).contains("--model"));
+}
+
+#[test]
+fn check_survives_a_model_that_ends_its_process() {
+    let plugin = plain_beeper();
+    let model = tempfile::tempdir().expect("a temporary directory");
+    let complaint = bad(&["plugin", "check", text(&plugin), "--model", text(model.path()), "--option", "fail=abort"]);
+    assert!(complaint.contains("loading the model ends the process (signal: 6"), "{complaint}");
+    assert!(complaint.contains("its last words: the beeper falls over"), "{complaint}");
+}
+
+#[test]
 fn check_tells_why_a_file_is_no_plugin() {
     let dir = tempfile::tempdir().expect("a temporary directory");
     let letter = dir.path().join("letter.so");

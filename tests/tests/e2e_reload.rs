@@ -419,6 +419,44 @@ fn of_two_files_with_one_plugin_the_first_serves() {
     wait_for_refusal(&server, "libbeeper.so", "it is another `beeper`");
 }
 
+#[test]
+fn at_the_start_files_come_in_the_order_of_their_names() {
+    const PADDING: usize = 64 << 20; // bytes
+    let folders = BeeperFolders::default();
+    // What comes after the end of a library is nobody's business, but the file takes longer than those after it.
+    let mut large = fs::read(plain_beeper()).expect("it was built");
+    large.resize(large.len() + PADDING, 0);
+    let second = fs::read(second_beeper()).expect("it was built");
+    let golden = fs::read(fixtures::golden()).expect("it was built");
+    let none = b"no library".to_vec();
+    let contents =
+        [("a", &large), ("b", &second), ("c", &none), ("d", &none), ("e", &golden), ("f", &second), ("g", &none)];
+    for (name, content) in contents {
+        fs::write(folders.plugins().join(fixtures::library_name(name)), content).expect("writing a file");
+    }
+    let server = Server::start(folders.settings());
+    let log = server.log();
+    let told = log.lines().filter(|line| line.contains("plugin loaded") || line.contains("plugin refused"));
+    let state = |line: &str| if line.contains("plugin loaded") { "loaded" } else { "refused" };
+    // As often as they are told at the start: whatever is looked at again comes later.
+    let told: Vec<String> = told
+        .filter_map(|line| {
+            let name =
+                contents.map(|(name, _)| name).into_iter().find(|name| line.contains(&format!("/lib{name}.so")))?;
+            Some(format!("{name} {}", state(line)))
+        })
+        .collect();
+    assert_eq!(
+        told,
+        ["a loaded", "b refused", "c refused", "d refused", "e loaded", "f refused", "g refused"],
+        "{log}"
+    );
+    let first = folders.plugins().join(fixtures::library_name("a")).display().to_string();
+    assert_eq!(swaps::beeper(&server)["path"], json!(first));
+    assert_eq!(swaps::beeper(&server)["generation"], json!(1));
+    wait_for_refusal(&server, "libf.so", &first);
+}
+
 fn set_mode(path: &Path, mode: u32) {
     fs::set_permissions(path, Permissions::from_mode(mode)).expect("it is ours");
 }

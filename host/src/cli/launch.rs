@@ -360,7 +360,7 @@ fn parse_options(words: &[String]) -> Result<Map<String, Value>, Failure> {
 }
 
 /// Python's words, numbers and JSON mean what they say; everything else is a text.
-fn parse_value(text: &str) -> Value {
+pub(super) fn parse_value(text: &str) -> Value {
     match text {
         "None" | "none" | "null" => return Value::Null,
         "True" | "true" => return Value::Bool(true),

@@ -3,7 +3,7 @@
 use std::{
     collections::{BTreeMap, VecDeque},
     sync::{Mutex, PoisonError},
-    time::SystemTime,
+    time::{Instant, SystemTime},
 };
 
 /// Events kept per uid; the oldest go.
@@ -32,7 +32,7 @@ pub struct Event {
     /// A stable word: `created`, `downloading`, `loading`, `ready`, `error`, `cancelled`, `reloaded`, `catalogue`,
     /// `terminated`.
     pub name: &'static str,
-    /// When it happened.
+    /// When it happened, by the clock on the wall.
     pub time: SystemTime,
     /// Details, for a person.
     pub content: String,
@@ -41,7 +41,16 @@ pub struct Event {
 /// The events of all models.
 #[derive(Debug, Default)]
 pub(crate) struct EventLog {
-    table: Mutex<BTreeMap<String, VecDeque<Event>>>,
+    table: Mutex<BTreeMap<String, History>>,
+}
+
+/// What has happened to one uid.
+#[derive(Debug)]
+struct History {
+    /// Oldest first.
+    events: VecDeque<Event>,
+    /// When the last of them happened, by a clock that nobody turns.
+    last: Instant,
 }
 
 impl EventLog {
@@ -50,21 +59,22 @@ impl EventLog {
         let event = Event { severity, name, time: SystemTime::now(), content };
         let mut table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
         if !table.contains_key(uid) && table.len() >= UIDS {
-            let last = |events: &VecDeque<Event>| events.back().map(|event| event.time);
-            let quietest = table.iter().min_by_key(|(_, events)| last(events)).map(|(uid, _)| uid.clone());
+            let quietest = table.iter().min_by_key(|(_, history)| history.last).map(|(uid, _)| uid.clone());
             quietest.and_then(|quietest| table.remove(&quietest));
         }
-        let events = table.entry(uid.to_owned()).or_default();
-        if events.len() >= PER_UID {
-            events.pop_front();
+        let now = Instant::now();
+        let history = table.entry(uid.to_owned()).or_insert_with(|| History { events: VecDeque::new(), last: now });
+        history.last = now;
+        if history.events.len() >= PER_UID {
+            history.events.pop_front();
         }
-        events.push_back(event);
+        history.events.push_back(event);
     }
 
     /// Oldest first; none for a uid that nothing has happened to.
     pub(crate) fn of(&self, uid: &str) -> Option<Vec<Event>> {
         let table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
-        table.get(uid).map(|events| events.iter().cloned().collect())
+        table.get(uid).map(|history| history.events.iter().cloned().collect())
     }
 }
 
@@ -86,5 +96,21 @@ mod tests {
         assert!(log.of("a").is_none(), "the quietest stays");
         assert_eq!(log.of("m0").unwrap()[0].content.len(), CONTENT_LIMIT);
         assert_eq!(log.table.lock().unwrap().len(), UIDS);
+    }
+
+    #[test]
+    fn the_quietest_goes_whatever_the_clock_said() {
+        let log = EventLog::default();
+        for number in 0..UIDS {
+            log.note(&format!("m{number}"), Severity::Info, "ready", "");
+        }
+        // The clock was far ahead when the first ones came, and is right by now.
+        for history in log.table.lock().unwrap().values_mut() {
+            history.events[0].time += std::time::Duration::from_secs(400 * 24 * 3600);
+        }
+        log.note("new", Severity::Info, "ready", "");
+        log.note("newer", Severity::Info, "ready", "");
+        assert!(log.of("new").is_some() && log.of("newer").is_some());
+        assert!(log.of("m0").is_none() && log.of("m1").is_none());
     }
 }

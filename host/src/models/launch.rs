@@ -7,7 +7,7 @@ use std::{
     collections::BTreeMap,
     path::PathBuf,
     sync::Arc,
-    time::{Duration, SystemTime},
+    time::{Duration, Instant},
 };
 use syrinx_plugin_api::Object;
 use syrinx_registry::ModelEntry;
@@ -188,8 +188,8 @@ impl Models {
 }
 
 fn forget_old_failures(table: &mut BTreeMap<String, Arc<Slot>>) {
-    let mut failed: Vec<(SystemTime, String)> =
-        table.values().filter(|slot| slot.has_failed()).map(|slot| (slot.created, slot.uid.clone())).collect();
+    let mut failed: Vec<(Instant, String)> =
+        table.values().filter(|slot| slot.has_failed()).map(|slot| (slot.begun, slot.uid.clone())).collect();
     failed.sort();
     for (_, uid) in failed.iter().take(failed.len().saturating_sub(MOST_FAILED)) {
         table.remove(uid);
@@ -293,7 +293,7 @@ pub(crate) fn check_uid(uid: &str) -> Result<(), LaunchError> {
 fn random_suffix() -> String {
     use std::hash::{BuildHasher, RandomState};
     const ALPHABET: &[u8; 36] = b"abcdefghijklmnopqrstuvwxyz0123456789";
-    let mut bits = RandomState::new().hash_one(SystemTime::now());
+    let mut bits = RandomState::new().hash_one(Instant::now());
     let mut suffix = String::with_capacity(SUFFIX - 1);
     for _ in 1..SUFFIX {
         suffix.push(char::from(ALPHABET[(bits % 36) as usize]));
@@ -305,6 +305,7 @@ fn random_suffix() -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::time::SystemTime;
     use syrinx_registry::Catalogue;
 
     #[test]
@@ -352,6 +353,24 @@ mod tests {
         assert_eq!(chosen("whisper-base", Some("gguf"), None), Err("model_format".to_owned()));
         assert_eq!(chosen("whisper-base", None, Some("int3")), Err("quantization".to_owned()));
         assert_eq!(chosen("Kokoro-82M", Some("onnx"), Some("4-bit")), Err("quantization".to_owned()));
+    }
+
+    #[test]
+    fn the_oldest_failures_are_forgotten_whatever_the_clock_said() {
+        let entry = Catalogue::builtin().model("whisper-base").unwrap();
+        let failed = |uid: &str, created: SystemTime| {
+            let mut slot = Slot::new(uid.to_owned(), LaunchSpec::default(), entry.clone(), Object::new());
+            slot.created = created;
+            slot.state.send_replace(State::Failed(LaunchError::Internal(String::new())));
+            (uid.to_owned(), Arc::new(slot))
+        };
+        let now = SystemTime::now();
+        // The clock was turned back by a year before the last one.
+        let mut table: BTreeMap<_, _> = (0..MOST_FAILED).map(|number| failed(&format!("{number:03}"), now)).collect();
+        table.extend([failed("last", now - Duration::from_secs(365 * 24 * 3600))]);
+        forget_old_failures(&mut table);
+        assert_eq!(table.len(), MOST_FAILED);
+        assert!(table.contains_key("last") && !table.contains_key("000"));
     }
 
     #[test]

@@ -1,16 +1,22 @@
 //! Moving running models to a new generation of their plugin.
 
 use super::{Executor, Models, Running, Severity, Slot, State, loading::Report};
-use crate::plugins::{Generation, PluginError, is_plugin_file, watch::Watch};
+use crate::plugins::{Finding, Generation, PluginError, Plugins, is_plugin_file, watch::Watch};
 use std::{
+    num::NonZero,
+    panic::resume_unwind,
     path::{Path, PathBuf},
     sync::{Arc, PoisonError},
-    time::Instant,
+    thread,
+    time::{Duration, Instant},
 };
 use syrinx_plugin_api::Object;
 
+/// Most plugin files that are looked into at a time, each in a process of its own.
+const MOST_LOOKS: usize = 8;
+
 impl Models {
-    /// Loads every plugin file in `dir`, in the order of their names. Blocks.
+    /// Loads every plugin file in `dir`, in the order of their names. Several are looked into at a time. Blocks.
     ///
     /// # Errors
     /// When the directory can't be read. A file that is no plugin is logged and shown in the reports.
@@ -19,8 +25,20 @@ impl Models {
         let dir = std::path::absolute(dir)?;
         let mut paths: Vec<PathBuf> =
             std::fs::read_dir(dir)?.map(|entry| Ok(entry?.path())).collect::<std::io::Result<_>>()?;
+        paths.retain(|path| is_plugin_file(path));
         paths.sort();
-        paths.iter().for_each(|path| self.plugin_file_changed(path));
+        // Held until all are in use: what is written to a file after the look into it comes after it, too.
+        let _one_at_a_time = self.moving.lock().unwrap_or_else(PoisonError::into_inner);
+        let at_a_time = thread::available_parallelism().map_or(1, NonZero::get).clamp(2, MOST_LOOKS);
+        for batch in paths.chunks(at_a_time) {
+            thread::scope(|scope| {
+                let opened: Vec<_> =
+                    batch.iter().map(|path| scope.spawn(|| Opened::at(self.plugins(), path))).collect();
+                for (path, opened) in batch.iter().zip(opened) {
+                    self.act_on(path, opened.join().unwrap_or_else(|panic| resume_unwind(panic)));
+                }
+            });
+        }
         Ok(())
     }
 
@@ -42,18 +60,20 @@ impl Models {
         }
         // Nothing but the order of moves is kept here.
         let _one_at_a_time = self.moving.lock().unwrap_or_else(PoisonError::into_inner);
-        if path.exists() {
-            return self.look_at(path);
-        }
-        tracing::info!(path = %path.display(), "plugin file is gone; running models go on");
-        for other in self.plugins().forget(path) {
-            self.look_at(&other);
-        }
+        self.act_on(path, Opened::at(self.plugins(), path));
     }
 
-    fn look_at(&self, path: &Path) {
+    fn act_on(&self, path: &Path, opened: Opened) {
+        let Opened { took, finding } = opened;
+        let Some(finding) = finding else {
+            tracing::info!(path = %path.display(), "plugin file is gone; running models go on");
+            for other in self.plugins().forget(path) {
+                self.act_on(&other, Opened::at(self.plugins(), &other));
+            }
+            return;
+        };
         let started = Instant::now();
-        match self.adopt(path) {
+        match finding.and_then(|finding| self.adopt(path, finding)) {
             Ok(Some(generation)) => {
                 let manifest = generation.manifest();
                 tracing::info!(
@@ -61,7 +81,7 @@ impl Models {
                     version = manifest.version,
                     generation = generation.number,
                     path = %path.display(),
-                    milliseconds = started.elapsed().as_millis(),
+                    milliseconds = (took + started.elapsed()).as_millis(),
                     "plugin loaded"
                 );
             }
@@ -73,8 +93,8 @@ impl Models {
         }
     }
 
-    fn adopt(&self, path: &Path) -> Result<Option<Arc<Generation>>, PluginError> {
-        let Some(generation) = self.plugins().open(path)? else { return Ok(None) };
+    fn adopt(&self, path: &Path, finding: Finding) -> Result<Option<Arc<Generation>>, PluginError> {
+        let Some(generation) = self.plugins().generation_of(path, finding)? else { return Ok(None) };
         let replacements = self.replacements(&generation)?;
         self.plugins().activate(generation.clone());
         self.swap(replacements, &generation);
@@ -147,6 +167,22 @@ impl Models {
             let content = format!("moved to generation {number} of the plugin {}", generation.manifest().name);
             self.events.note(running.uid(), Severity::Info, "reloaded", content);
         }
+    }
+}
+
+/// A plugin file that was looked into.
+struct Opened {
+    /// How long it took.
+    took: Duration,
+    /// None: the file is gone.
+    finding: Option<Result<Finding, PluginError>>,
+}
+
+impl Opened {
+    fn at(plugins: &Plugins, path: &Path) -> Self {
+        let started = Instant::now();
+        let finding = path.exists().then(|| plugins.look_into(path));
+        Self { took: started.elapsed(), finding }
     }
 }
 

@@ -2,6 +2,7 @@
 //! go first; those that are in use or pinned stay.
 
 use super::{LaunchError, Models, Slot, State};
+use crate::machine::megabytes;
 use std::{
     path::Path,
     sync::{Arc, PoisonError},
@@ -110,10 +111,6 @@ fn no_room(uid: &str, holders: &[Holder], need: u64, limit: u64) -> String {
         format!("`{uid}` ({}, {})", megabytes(*bytes), r#use)
     });
     format!("{needs}: the {all} are held by {}", held.collect::<Vec<_>>().join(", "))
-}
-
-fn megabytes(bytes: u64) -> String {
-    format!("{} MB", bytes.div_ceil(1_000_000))
 }
 
 /// Bytes of all files below a directory.

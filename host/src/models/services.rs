@@ -48,7 +48,6 @@ impl HostServices for Services {
     }
 
     fn devices(&self) -> Vec<Device> {
-        let name = std::env::consts::ARCH.to_owned();
-        vec![Device { id: "cpu".to_owned(), name, memory_bytes: None }]
+        crate::machine::devices()
     }
 }

@@ -153,7 +153,10 @@ pub(crate) struct Slot {
     pub(super) uid: String,
     pub(super) spec: LaunchSpec,
     pub(super) entry: Arc<ModelEntry>,
+    /// When the launch began, for people.
     pub(super) created: SystemTime,
+    /// The same, by a clock that nobody turns.
+    pub(super) begun: Instant,
     pub(super) state: watch::Sender<State>,
     pub(super) cancel: CancelToken,
     /// Wakes whoever waits for the launch when it is cancelled.
@@ -188,6 +191,7 @@ impl Slot {
             spec,
             entry,
             created: SystemTime::now(),
+            begun: Instant::now(),
             state: watch::Sender::new(state),
             cancel: CancelToken::new(),
             cancelled: Notify::new(),

@@ -22,7 +22,7 @@ pub use inspection::InspectionError;
 pub use report::{GenerationReport, PluginReport};
 pub use trust::{Distrust, Trust};
 
-use staging::Staging;
+use staging::{Staged, Staging};
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
@@ -31,7 +31,10 @@ use std::{
         atomic::{AtomicU64, Ordering},
     },
 };
-use syrinx_plugin_api::host_side::{OpenError, PluginLibrary};
+use syrinx_plugin_api::{
+    Manifest,
+    host_side::{OpenError, PluginLibrary},
+};
 use syrinx_registry::{Catalogue, RuntimeEntry};
 use trust::Refusal;
 
@@ -81,6 +84,18 @@ pub enum PluginError {
         /// What went wrong.
         reason: String,
     },
+}
+
+/// A file that was looked into.
+pub struct Finding(Found);
+
+enum Found {
+    /// The generation in use has this content.
+    Current,
+    /// One that isn't over yet has it.
+    Old(Arc<Generation>),
+    /// A plugin that wasn't there.
+    New { digest: Digest, staged: Staged, manifest: Manifest },
 }
 
 /// All plugins of a host.
@@ -162,12 +177,11 @@ impl Plugins {
         self.table().current.keys().cloned().collect()
     }
 
-    /// Stages and inspects what is at `path` now. `Ok(None)`: the generation in use has this very content. A generation
-    /// that has it and isn't over yet comes back.
+    /// Stages and inspects what is at `path` now. Changes nothing, so several files may be looked into at a time.
     ///
     /// # Errors
-    /// When the file is not to be used, or another file's plugin has its name. Nothing has changed then.
-    pub fn open(&self, path: &Path) -> Result<Option<Arc<Generation>>, PluginError> {
+    /// When the file is not to be used.
+    pub fn look_into(&self, path: &Path) -> Result<Finding, PluginError> {
         let content = self.trust.read(path).map_err(|refusal| match refusal {
             Refusal::Unreadable(error) => PluginError::Unreadable(error),
             Refusal::Distrusted(distrust) => PluginError::Distrusted(distrust),
@@ -175,20 +189,31 @@ impl Plugins {
         let is_same = |generation: &&Arc<Generation>| {
             generation.path.as_deref() == Some(path) && generation.digest == Some(content.digest)
         };
-        let known = {
+        {
             let table = self.table();
             if table.current.values().any(|generation| is_same(&generation)) {
-                return Ok(None);
+                return Ok(Finding(Found::Current));
             }
-            table.old.iter().find(is_same).cloned()
-        };
-        let generation = match known {
-            Some(generation) => generation,
-            None => {
-                let number = self.next_number();
-                let staged = self.staging.stage(&content, number, path.file_name().unwrap_or_default())?;
-                let manifest = inspection::inspect(staged.path()).map_err(|error| explained(error, staged.path()))?;
-                Arc::new(Generation::of_file(number, path.to_owned(), content.digest, staged, manifest))
+            if let Some(old) = table.old.iter().find(is_same) {
+                return Ok(Finding(Found::Old(old.clone())));
+            }
+        }
+        let staged = self.staging.stage(&content, path.file_name().unwrap_or_default())?;
+        let manifest = inspection::inspect(staged.path()).map_err(|error| explained(error, staged.path()))?;
+        Ok(Finding(Found::New { digest: content.digest, staged, manifest }))
+    }
+
+    /// The generation of what was found at `path`. `Ok(None)`: the one in use has this very content. A generation that has it and
+    /// isn't over yet comes back.
+    ///
+    /// # Errors
+    /// When another file's plugin has its name. Nothing has changed then.
+    pub fn generation_of(&self, path: &Path, finding: Finding) -> Result<Option<Arc<Generation>>, PluginError> {
+        let generation = match finding.0 {
+            Found::Current => return Ok(None),
+            Found::Old(generation) => generation,
+            Found::New { digest, staged, manifest } => {
+                Arc::new(Generation::of_file(self.next_number(), path.to_owned(), digest, staged, manifest))
             }
         };
         let name = &generation.manifest().name;

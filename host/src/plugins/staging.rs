@@ -5,6 +5,7 @@ use std::{
     fs::{self, DirBuilder, File, TryLockError},
     io,
     path::{Path, PathBuf},
+    sync::atomic::{AtomicU64, Ordering},
 };
 
 /// Held by the host that a directory belongs to, for as long as it lives.
@@ -36,6 +37,7 @@ impl Drop for Staged {
 /// This host's directory of copies.
 pub(super) struct Staging {
     dir: PathBuf,
+    counter: AtomicU64,
     _lock: File,
 }
 
@@ -60,15 +62,15 @@ impl Staging {
         make_private(&dir)?;
         let lock = File::create(dir.join(LOCK))?;
         lock.lock()?;
-        Ok(Self { dir, _lock: lock })
+        Ok(Self { dir, counter: AtomicU64::new(1), _lock: lock })
     }
 
-    /// Copies a content to `<dir>/<digest>-<number>/<name>`.
+    /// Copies a content to `<dir>/<digest>-<number>/<name>`, with a new number each time.
     ///
     /// # Errors
     /// When writing fails.
-    pub(super) fn stage(&self, content: &Content, number: u64, name: &std::ffi::OsStr) -> io::Result<Staged> {
-        let digest = content.digest.to_string();
+    pub(super) fn stage(&self, content: &Content, name: &std::ffi::OsStr) -> io::Result<Staged> {
+        let (digest, number) = (content.digest.to_string(), self.counter.fetch_add(1, Ordering::Relaxed));
         let dir = self.dir.join(format!("{}-{number}", &digest[..DIGITS]));
         make_private(&dir)?;
         let staged = Staged { path: dir.join(name) };
@@ -113,7 +115,7 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let content = Content { bytes: b"one".to_vec(), digest: Digest::of(b"one") };
         let first = Staging::new(root.path()).unwrap();
-        let copy = first.stage(&content, 1, "a.so".as_ref()).unwrap();
+        let copy = first.stage(&content, "a.so".as_ref()).unwrap();
         let path = copy.path().to_owned();
         assert_eq!(fs::read(&path).unwrap(), b"one");
 

@@ -3,6 +3,7 @@
 //! The operating system tells of most changes at once. What it doesn't tell is found by looking, every [`RESCAN`]: a link
 //! whose target changes elsewhere, a directory that was removed and is back, a file system without notifications.
 
+use crate::look::Look;
 use notify::{EventKind, RecursiveMode, Watcher, event::ModifyKind};
 use std::{
     collections::{BTreeMap, HashMap},
@@ -10,7 +11,7 @@ use std::{
     path::{Path, PathBuf},
     sync::mpsc::{self, RecvTimeoutError},
     thread,
-    time::{Duration, Instant, SystemTime},
+    time::{Duration, Instant},
 };
 
 /// How long a file must be left alone before it is looked at: compilers and copies write in many steps. One that is moved
@@ -98,30 +99,6 @@ impl Watch {
 struct Seen {
     dirs: Vec<PathBuf>,
     files: BTreeMap<PathBuf, Look>,
-}
-
-/// Tells two states of a file apart without reading it. Links are followed.
-#[derive(Clone, Copy, PartialEq, Eq)]
-struct Look {
-    length: u64,
-    modified: Option<SystemTime>,
-    /// Device, inode, and when its rights or name changed, in seconds and nanoseconds.
-    identity: (u64, u64, i64, i64),
-}
-
-impl Look {
-    /// None: there is no such file.
-    fn at(path: &Path) -> Option<Self> {
-        let metadata = fs::metadata(path).ok()?;
-        #[cfg(unix)]
-        let identity = {
-            use std::os::unix::fs::MetadataExt as _;
-            (metadata.dev(), metadata.ino(), metadata.ctime(), metadata.ctime_nsec())
-        };
-        #[cfg(not(unix))]
-        let identity = (0, 0, 0, 0);
-        Some(Self { length: metadata.len(), modified: metadata.modified().ok(), identity })
-    }
 }
 
 impl Seen {

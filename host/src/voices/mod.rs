@@ -298,11 +298,14 @@ fn load(dir: &Path, id: &str) -> io::Result<SavedVoice> {
     Ok(description.into_voice(id, bytes))
 }
 
-/// Removes what a process left that ended in the middle.
+/// Removes what a process left that ended in the middle. One that seems to be of the future was left before the clock was
+/// turned back.
 fn remove_abandoned(path: &Path) {
     let modified = fs::metadata(path).and_then(|about| about.modified());
-    let old = modified.is_ok_and(|time| time.elapsed().is_ok_and(|age| age > ABANDONED));
-    if old && let Err(error) = fs::remove_dir_all(path) {
+    let age = modified.map(|time| time.elapsed().unwrap_or_else(|ahead| ahead.duration()));
+    if age.is_ok_and(|age| age > ABANDONED)
+        && let Err(error) = fs::remove_dir_all(path)
+    {
         tracing::warn!(%error, "what is left of an unfinished voice can't be removed");
     }
 }
@@ -385,6 +388,23 @@ mod tests {
         assert!(Voices::open(dir.path(), QUOTA).unwrap().list().is_empty());
         fs::write(dir.path().join(&made.id).join(SAMPLE), "no audio").unwrap();
         assert!(matches!(again.sample(&made, 16_000), Err(VoiceError::Damaged { .. })));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn what_was_left_goes_whatever_the_clock_said() {
+        let dir = tempfile::tempdir().unwrap();
+        let left = |name: &str, time| {
+            fs::create_dir(dir.path().join(name)).unwrap();
+            fs::File::open(dir.path().join(name)).unwrap().set_modified(time).unwrap();
+        };
+        let now = SystemTime::now();
+        left(".new-past", now - 2 * ABANDONED);
+        left(".new-future", now + 2 * ABANDONED);
+        left(".new-now", now);
+        Voices::open(dir.path(), QUOTA).unwrap();
+        let names: Vec<_> = fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        assert_eq!(names, [".new-now"]);
     }
 
     #[test]

@@ -11,7 +11,10 @@
 
 #[cfg(target_os = "linux")]
 use super::cgroup::Group;
-use crate::{machine::resident_bytes, models::WorkerLimits};
+use crate::{
+    machine::{megabytes, resident_bytes},
+    models::WorkerLimits,
+};
 use std::time::Duration;
 
 /// How often the memory is looked at.
@@ -72,7 +75,7 @@ impl Leash {
     pub(super) fn excess(&self) -> Option<String> {
         let limit = self.limits.memory_bytes?;
         let held = resident_bytes(self.process).filter(|held| *held > limit)?;
-        Some(told(limit, &format!(" ({} MB)", megabytes(held))))
+        Some(told(limit, &format!(" ({})", megabytes(held))))
     }
 
     #[cfg(target_os = "linux")]
@@ -100,11 +103,7 @@ impl Leash {
 
 fn told(limit: u64, held: &str) -> String {
     let limit = megabytes(limit);
-    format!("the model's process was ended: it took more memory{held} than its limit of {limit} MB (memory_bytes)")
-}
-
-fn megabytes(bytes: u64) -> u64 {
-    bytes.div_ceil(1_000_000)
+    format!("the model's process was ended: it took more memory{held} than its limit of {limit} (memory_bytes)")
 }
 
 #[cfg(target_os = "linux")]

@@ -1,23 +1,18 @@
 //! The plugin as the host sees it, with the kit's tiny model.
 
-use std::{
-    path::{Path, PathBuf},
-    thread,
-};
+use std::{path::PathBuf, thread};
 
 use serde_json::{Value, json};
 use syrinx_plugin_api::{
-    Clip, Detached, Error, ErrorKind, Flow, Host, LoadRequest, Model, PcmSink, Plugin, ReceivePcm, SpeechEvent,
-    SpeechRequest, SpeechSettings,
+    Clip, Detached, Error, ErrorKind, Host, LoadRequest, Model, Plugin, SpeechRequest, SpeechSettings,
 };
 use syrinx_plugin_chattts::ChatTtsPlugin;
+use syrinx_plugin_common::{kits, testing::HeardSpeech};
 
 const TEXT: &str = "hello world, this is chat text to speech.";
 
-/// The kit's folder.
 fn kit() -> PathBuf {
-    let root = std::env::var_os("SYRINX_KITS").map(PathBuf::from);
-    root.unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/kits")).join("chattts")
+    kits::folder("chattts").expect("it is in the project")
 }
 
 fn load_with(options: Value) -> Result<Box<dyn Model>, Error> {
@@ -36,34 +31,6 @@ fn load() -> Box<dyn Model> {
     load_with(json!({"dtype": "float32"})).expect("the tiny model loads")
 }
 
-#[derive(Default)]
-struct Heard {
-    samples: Vec<f32>,
-    pushes: usize,
-    warnings: Vec<String>,
-    /// Pushes after which nobody listens any more.
-    most: Option<usize>,
-}
-
-impl ReceivePcm for Heard {
-    fn push(&mut self, samples: &[f32]) -> Flow {
-        self.samples.extend_from_slice(samples);
-        self.pushes += 1;
-        self.flow()
-    }
-
-    fn note(&mut self, event: SpeechEvent) -> Flow {
-        if let SpeechEvent::Warning { message } = event {
-            self.warnings.push(message);
-        }
-        self.flow()
-    }
-
-    fn flow(&self) -> Flow {
-        if self.most.is_some_and(|most| self.pushes >= most) { Flow::Stop } else { Flow::Continue }
-    }
-}
-
 /// Settings of a short request that always says the same.
 fn settings(text: &str, parameters: &Value) -> SpeechSettings {
     let mut all = json!({"seed": 7, "skip_refine_text": true, "max_new_token": 60, "min_new_token": 20});
@@ -72,13 +39,16 @@ fn settings(text: &str, parameters: &Value) -> SpeechSettings {
     SpeechSettings { text: text.to_owned(), parameters: all_of_it.clone(), ..SpeechSettings::default() }
 }
 
-fn ask(model: &dyn Model, settings: SpeechSettings, clips: Vec<Clip<'_>>, most: Option<usize>) -> Result<Heard, Error> {
-    let mut heard = Heard { most, ..Heard::default() };
-    model.synthesize(SpeechRequest { settings, clips }, &mut PcmSink::to(&mut heard))?;
-    Ok(heard)
+fn ask(
+    model: &dyn Model,
+    settings: SpeechSettings,
+    clips: Vec<Clip<'_>>,
+    most: Option<usize>,
+) -> Result<HeardSpeech, Error> {
+    HeardSpeech::of(model, SpeechRequest { settings, clips }, most)
 }
 
-fn speak(model: &dyn Model, parameters: Value) -> Heard {
+fn speak(model: &dyn Model, parameters: Value) -> HeardSpeech {
     let heard = ask(model, settings(TEXT, &parameters), Vec::new(), None).expect("it speaks");
     assert!(!heard.samples.is_empty() && heard.samples.iter().all(|sample| sample.is_finite()));
     heard
@@ -156,7 +126,7 @@ fn voices_are_names_strings_and_vectors() {
     assert_eq!(say(Some("alice")), voices[0]);
     assert_eq!(say(Some("")), voices[4], "the default is the empty name");
     let garbage = SpeechSettings { voice: Some("x".repeat(500)), ..settings(TEXT, &json!({})) };
-    let error = ask(&*model, garbage, Vec::new(), None).err().expect("no voice");
+    let error = ask(&*model, garbage, Vec::new(), None).expect_err("no voice");
     assert_eq!((error.kind, error.field.as_deref()), (ErrorKind::InvalidInput, Some("voice")));
 }
 
@@ -168,10 +138,10 @@ fn recordings_are_imitated() {
     let heard =
         ask(&*model, settings(TEXT, &json!({"prompt_text": "good morning."})), clip(&sound), None).expect("it speaks");
     assert_ne!(heard.samples, speak(&*model, json!({})).samples);
-    let error = ask(&*model, settings(TEXT, &json!({})), clip(&sound), None).err().expect("no transcript");
+    let error = ask(&*model, settings(TEXT, &json!({})), clip(&sound), None).expect_err("no transcript");
     assert_eq!(error.field.as_deref(), Some("prompt_text"), "{error}");
     let error =
-        ask(&*model, settings(TEXT, &json!({"prompt_text": "a"})), clip(&sound[..240]), None).err().expect("too short");
+        ask(&*model, settings(TEXT, &json!({"prompt_text": "a"})), clip(&sound[..240]), None).expect_err("too short");
     assert_eq!(error.field.as_deref(), Some("prompt_speech"), "{error}");
 }
 

@@ -10,6 +10,7 @@
 //! | `numbers` | [`numbers`] | numbers in words, English and Chinese |
 //! | `options` | [`options`] | JSON Schemas of options, for the host |
 //! | `onnx` | [`onnx`] | ONNX Runtime, its library named at run time; graphs changed before they are loaded; `onnx-cuda` adds NVIDIA cards |
+//! | `testing` | [`testing`] | who listens to a model, recordings, checkpoints and costs in plugins' tests |
 
 #[cfg(feature = "checkpoint")]
 pub mod checkpoint;
@@ -29,3 +30,5 @@ pub mod onnx;
 pub mod options;
 #[cfg(any(feature = "checkpoint", feature = "onnx"))]
 mod protobuf;
+#[cfg(feature = "testing")]
+pub mod testing;

@@ -9,7 +9,7 @@ use syrinx_plugin_funasr::asr::{cif, ctc};
 use syrinx_plugin_funasr::config::{FrontendConfig, ModelFiles};
 use syrinx_plugin_funasr::frontend::Frontend;
 use syrinx_plugin_funasr::kernels::{
-    Attention, ByteMatrix, Finish, FloatMatrix, Isa, Keys, Memory, one_after_the_other,
+    Attention, ByteMatrix, Columns, Finish, FloatMatrix, Isa, Keys, Memory, one_after_the_other,
 };
 use syrinx_plugin_funasr::speakers::cluster::cluster;
 use syrinx_plugin_funasr::vad::{EndSilence, Vad};
@@ -48,11 +48,15 @@ fn products(criterion: &mut Criterion) {
     let attention = Attention { isa, heads: 4, scale: 0.088 };
     let added = Keys { bias: &[0.0], width: 1, rows: 1 };
     criterion.bench_function("attention", |b| {
-        b.iter(|| attention.run([black_box(&q), &k, &v], 512, added, &mut out, &one_after_the_other));
+        let parts = [&q, &k, &v].map(|values| Columns::all(values, 512));
+        b.iter(|| attention.run(black_box(parts), added, &mut out, &one_after_the_other));
     });
     let memory = Memory::new(isa, &noise(512 * 11), 512, 5).expect("it fits");
     let mask = vec![1.0; 250];
-    criterion.bench_function("memory", |b| b.iter(|| memory.run(black_box(&q), &mask, &mut out, &one_after_the_other)));
+    let signal = Columns::all(&q, 512);
+    criterion.bench_function("memory", |b| {
+        b.iter(|| memory.run(black_box(signal), &mask, &mut out, &one_after_the_other));
+    });
 }
 
 fn stages(criterion: &mut Criterion) {

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use syrinx_plugin_api::{
-    Ability, Error, Granularity, Host, Level, LoadRequest, Model, ModelCard, TranscribeRequest, TranscriptSink,
+    Ability, Error, Granularity, Host, Level, LoadRequest, Model, ModelCard, Object, TranscribeRequest, TranscriptSink,
 };
 use syrinx_plugin_common::kernels::Isa;
 use syrinx_plugin_common::onnx::{Device, OnnxError, Runtime, SessionOptions, Severity, find_library};
@@ -26,6 +26,11 @@ pub const RUNTIME: &str = "onnxruntime";
 pub const SAMPLE_RATE: u32 = 16_000;
 /// What switches a companion off.
 const OFF: [&str; 4] = ["", "none", "null", "false"];
+/// Models whose words have times, for messages.
+pub(crate) const WITH_TIMESTAMPS: &str =
+    "paraformer-zh-long, paraformer-zh-spk, seaco-paraformer-zh and SenseVoiceSmall give them";
+/// Models that take hot words, for messages.
+const WITH_HOTWORDS: &str = "paraformer-zh-hotword and seaco-paraformer-zh do";
 /// Models that tell speakers apart, for messages.
 pub(crate) const WITH_SPEAKERS: &str =
     "paraformer-zh-spk can, and paraformer-zh-long and seaco-paraformer-zh with the launch option spk_model \"cam++\"";
@@ -216,6 +221,20 @@ impl Funasr {
         matches!(&self.recognizer, Recognizer::Paraformer(paraformer) if paraformer.takes_hotwords())
     }
 
+    /// What the host tells of this model's request parameters, and who can do what it can't.
+    fn schema(&self) -> Object {
+        let mut schema = schema_without::<RequestParameters>(&self.foreign_parameters());
+        let mut elsewhere = Object::new();
+        if self.speakers.is_none() {
+            elsewhere.insert("speakers".to_owned(), WITH_SPEAKERS.into());
+        }
+        if !self.recognizer.has_timestamps() {
+            elsewhere.insert("words".to_owned(), WITH_TIMESTAMPS.into());
+        }
+        schema.insert("x-elsewhere".to_owned(), elsewhere.into());
+        schema
+    }
+
     /// Parameters that this model doesn't have.
     fn foreign_parameters(&self) -> Vec<&'static str> {
         let mut foreign = Vec::new();
@@ -253,10 +272,9 @@ fn level_of(severity: Severity) -> Level {
 /// The hot words in a file.
 fn file_words(recognizer: &Recognizer, path: &Path) -> Result<Option<Hotwords>, Error> {
     let refused = |reason: String| Error::invalid_input("hotword_file", reason);
-    let Recognizer::Paraformer(paraformer) = recognizer else {
-        return Err(refused(
-            "this model takes no hot words: paraformer-zh-hotword and seaco-paraformer-zh do".to_owned(),
-        ));
+    let paraformer = match recognizer {
+        Recognizer::Paraformer(paraformer) if paraformer.takes_hotwords() => paraformer,
+        _ => return Err(refused(format!("this model takes no hot words: {WITH_HOTWORDS}"))),
     };
     let text = std::fs::read_to_string(path).map_err(|error| refused(format!("{}: {error}", path.display())))?;
     let words = hotwords::tokenize(&text, true, paraformer.spelling(), paraformer.tokens());
@@ -354,7 +372,7 @@ impl Model for Funasr {
             streams: true,
             device: self.device.to_string(),
             dtype: self.dtype.to_owned(),
-            parameters: schema_without::<RequestParameters>(&self.foreign_parameters()),
+            parameters: self.schema(),
             ..ModelCard::default()
         }
     }

@@ -25,6 +25,9 @@ const BLIND_MS: i64 = 30_000;
 const WINDOW_MS: i64 = 60_000;
 /// Padded speech of a batch on a processor, ms: beyond it, larger batches only need more memory.
 const PROCESSOR_BATCH_MS: u64 = 30_000;
+/// Speech that takes a processor as long as what a batch costs by itself does, ms: the decoder's weights, which its few rows wait for, and
+/// the runtime's way from node to node. Measured with Paraformer-large; SenseVoice, without a decoder, has half of it.
+const PASS_MS: u64 = 400;
 /// The language of models that know one.
 const PARAFORMER_LANGUAGE: &str = "zh";
 
@@ -286,12 +289,17 @@ impl Job<'_> {
         let mut order: Vec<usize> = (0..stretches.len()).collect();
         order.sort_by_key(|&i| length(i));
         let lengths: Vec<u64> = order.iter().map(|&i| length(i)).collect();
-        let (mut size, threshold) = self.plan.batch;
+        let (size, threshold) = self.plan.batch;
+        let mut groups = batch::plan(&lengths, size, threshold);
         if self.model.device == Device::Cpu {
-            size = size.min(PROCESSOR_BATCH_MS);
+            let parts = |group: std::ops::Range<usize>| {
+                let found = batch::quickest(&lengths[group.clone()], size.min(PROCESSOR_BATCH_MS), PASS_MS);
+                found.into_iter().map(move |part| group.start + part.start..group.start + part.end)
+            };
+            groups = groups.into_iter().flat_map(parts).collect();
         }
         let mut heard: Vec<Option<Heard>> = stretches.iter().map(|_| None).collect();
-        for group in batch::plan(&lengths, size, threshold) {
+        for group in groups {
             if sink.flow().is_stop() {
                 return Err(FunasrError::Stopped);
             }

@@ -6,7 +6,7 @@ use crate::asr::hotwords;
 use crate::asr::paraformer::Hotwords;
 use crate::asr::sensevoice::{SenseVoiceOptions, language_query};
 use crate::compose::transcript::Grouping;
-use crate::model::{Funasr, Recognizer, WITH_SPEAKERS};
+use crate::model::{Funasr, Recognizer, WITH_SPEAKERS, WITH_TIMESTAMPS};
 use crate::options::{RequestParameters, SpeakerMode};
 use crate::pipeline::run_error;
 use crate::punctuation::SPLIT_SIZE;
@@ -59,7 +59,7 @@ pub(crate) fn plan(
     let asks_times = parameters.timestamp.or(parameters.output_timestamp).unwrap_or(false);
     if (wants_words || asks_times) && !has_timestamps {
         let field = if wants_words { "timestamp_granularities" } else { "timestamp" };
-        let message = "this model has no timestamps of words: paraformer-zh-long, paraformer-zh-spk, seaco-paraformer-zh and SenseVoiceSmall have";
+        let message = format!("this model has no timestamps of words: {WITH_TIMESTAMPS}");
         return Err(Error::invalid_input(field, message));
     }
     if parameters.emoji == Some(true) && (wants_words || asks_times) {

@@ -1,19 +1,22 @@
 //! The plugin as the host sees it, with models of the kit and the real voice activity detector.
 
+mod made;
+
 use std::path::{Path, PathBuf};
 
+use made::Made;
 use serde_json::{Value, json};
 use syrinx_plugin_api::{
-    AudioInput, Clip, Error, ErrorKind, Flow, Granularity, Host, LoadRequest, Model, Plugin, ReceiveTranscript,
-    Segment, TranscribeRequest, TranscribeSettings, TranscriptEvent, TranscriptSink,
+    AudioInput, Clip, Error, ErrorKind, Granularity, Host, LoadRequest, Model, Plugin, TranscribeRequest,
+    TranscribeSettings,
 };
+use syrinx_plugin_common::kits;
+use syrinx_plugin_common::testing::{HeardText, recording};
 use syrinx_plugin_funasr::FunasrPlugin;
 use syrinx_registry::{Catalogue, FetchOptions, Silent, Store};
 
-/// The kit's folder.
 fn kit() -> PathBuf {
-    let root = std::env::var_os("SYRINX_KITS").map(PathBuf::from);
-    root.unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/kits")).join("funasr")
+    kits::folder("funasr").expect("it is in the project")
 }
 
 fn store() -> Store {
@@ -33,6 +36,11 @@ fn host() -> Host {
 
 /// Loads a recogniser of the kit with options, in which names of the kit's models are paths.
 fn load(model: &str, options: Value) -> Result<Box<dyn Model>, Error> {
+    load_from(&kit().join("models").join(model), options)
+}
+
+/// As [`load`], of another directory.
+fn load_from(directory: &Path, options: Value) -> Result<Box<dyn Model>, Error> {
     let mut options = options.as_object().cloned().expect("an object");
     for (_, value) in options.iter_mut().filter(|(name, _)| name.ends_with("_model")) {
         if let Some(name) = value.as_str().filter(|name| name.ends_with("-tiny")) {
@@ -42,8 +50,8 @@ fn load(model: &str, options: Value) -> Result<Box<dyn Model>, Error> {
     options.entry("quantize").or_insert(json!(false));
     FunasrPlugin.load(
         LoadRequest {
-            model: model.to_owned(),
-            model_dir: kit().join("models").join(model),
+            model: "the model".to_owned(),
+            model_dir: directory.to_owned(),
             assets: [("fsmn-vad".to_owned(), real_vad())].into(),
             options,
             threads: 1,
@@ -52,62 +60,25 @@ fn load(model: &str, options: Value) -> Result<Box<dyn Model>, Error> {
     )
 }
 
-#[derive(Default)]
-struct Heard {
-    segments: Vec<Segment>,
-    languages: Vec<String>,
-    seconds: f64,
-    /// Segments after which nobody listens any more.
-    most: Option<usize>,
-}
-
-impl Heard {
-    fn text(&self) -> String {
-        self.segments.iter().map(|segment| segment.text.as_str()).collect::<String>().trim().to_owned()
-    }
-}
-
-impl ReceiveTranscript for Heard {
-    fn push(&mut self, event: TranscriptEvent) -> Flow {
-        match event {
-            TranscriptEvent::Segment { segment } => self.segments.push(segment),
-            TranscriptEvent::Language { language, .. } => self.languages.push(language),
-            TranscriptEvent::Progress { seconds } => self.seconds = seconds,
-            _ => {}
-        }
-        self.flow()
-    }
-
-    fn flow(&self) -> Flow {
-        if self.most.is_some_and(|most| self.segments.len() >= most) { Flow::Stop } else { Flow::Continue }
-    }
-}
-
 fn transcribe(
     model: &dyn Model,
     samples: &[f32],
     parameters: Value,
     settings: TranscribeSettings,
     most: Option<usize>,
-) -> Result<Heard, Error> {
-    let mut heard = Heard { most, ..Heard::default() };
+) -> Result<HeardText, Error> {
     let parameters = parameters.as_object().cloned().expect("an object");
     let settings = TranscribeSettings { parameters, ..settings };
-    let request = TranscribeRequest::new(settings, AudioInput::from_samples(samples));
-    model.transcribe(request, &mut TranscriptSink::to(&mut heard))?;
-    Ok(heard)
+    HeardText::of(model, TranscribeRequest::new(settings, AudioInput::from_samples(samples)), most)
 }
 
-fn listen(model: &dyn Model, samples: &[f32], parameters: Value) -> Heard {
+fn listen(model: &dyn Model, samples: &[f32], parameters: Value) -> HeardText {
     transcribe(model, samples, parameters, TranscribeSettings::default(), None).expect("it is transcribed")
 }
 
 /// The clips of the kit: 29.7 s.
 fn clips() -> Vec<f32> {
-    let bytes = std::fs::read(kit().join("audio/long_mix.wav")).expect("the kit's clips");
-    let at = bytes.windows(4).position(|window| window == b"data").expect("samples") + 8;
-    let (pairs, _) = bytes[at..].as_chunks::<2>();
-    pairs.iter().map(|&pair| f32::from(i16::from_le_bytes(pair)) / 32768.0).collect()
+    recording(&kit().join("audio/long_mix.wav")).expect("the kit's clips")
 }
 
 /// What the reference says of the clips.
@@ -133,7 +104,7 @@ fn a_plain_model_says_what_the_reference_says() {
     assert!(heard.segments.iter().enumerate().all(|(i, segment)| segment.id == i));
     // Without times of words, segments are the detector's.
     assert_eq!((heard.segments[0].start, heard.segments[0].end), (1.17, 5.99));
-    assert!((heard.seconds - clips().len() as f64 / 16_000.0).abs() < 1e-6);
+    assert!((heard.progress[heard.progress.len() - 1] - clips().len() as f64 / 16_000.0).abs() < 1e-6);
 }
 
 #[test]
@@ -181,13 +152,12 @@ fn a_known_speaker_has_a_name() {
     let options = json!({"punc_model": "punc-tiny", "spk_model": "campplus-tiny"});
     let model = load("paraformer-long-tiny", options).expect("it loads");
     let samples = clips();
-    let mut heard = Heard::default();
     let voice = Clip { name: "Ann", samples: &samples[18_720..95_840], sample_rate: 16_000 };
     let request = TranscribeRequest {
         known_speakers: vec![voice],
         ..TranscribeRequest::new(TranscribeSettings::default(), AudioInput::from_samples(&samples))
     };
-    model.transcribe(request, &mut TranscriptSink::to(&mut heard)).expect("it is transcribed");
+    let heard = HeardText::of(&*model, request, None).expect("it is transcribed");
     assert_eq!(heard.segments[0].speaker.as_deref(), Some("Ann"));
 }
 
@@ -198,7 +168,7 @@ fn segments_come_as_they_are_known() {
     let stopped =
         transcribe(&*model, &clips(), json!({}), TranscribeSettings::default(), Some(1)).expect("it is no error");
     assert_eq!(stopped.segments.len(), 1);
-    assert!(stopped.seconds < 25.0, "{}", stopped.seconds);
+    assert!(stopped.progress.iter().all(|seconds| *seconds < 25.0), "{:?}", stopped.progress);
 }
 
 #[test]
@@ -224,6 +194,46 @@ fn tags_become_fields_and_leave_the_text() {
     let times: Vec<f64> =
         timed.segments.iter().flat_map(|segment| segment.words.iter().flatten().map(|word| word.start)).collect();
     assert!(times.len() > 5 && times.is_sorted(), "{times:?}");
+}
+
+/// A batch is padded to its longest stretch, which nobody hears: not the stretches that are shorter, nor their hot words.
+#[test]
+fn stretches_say_the_same_together_and_alone() {
+    let of_kit = |name: &str| kit().join("models").join(name);
+    let folder = tempfile::tempdir().expect("a temporary directory");
+    let made = [Made::Contextual, Made::Seaco].map(|kind| {
+        let directory = folder.path().join(format!("{kind:?}"));
+        std::fs::create_dir(&directory).expect("a test's directory");
+        made::make(kind, &of_kit("paraformer-long-tiny"), &directory);
+        directory
+    });
+    // Whole kits have a SeACo model that was trained to be one, as an official graph.
+    let trained = Some(of_kit("seaco-tiny")).filter(|directory| directory.is_dir());
+    let few = "达摩院 宇宙 语音识别 魔搭 你好";
+    // More than are decoded without being filtered.
+    let many: String = "天地玄黄宇宙洪荒日月盈昃辰宿列张".repeat(5).chars().map(|word| format!("{word} ")).collect();
+    // Without punctuation stretches don't wait for each other's marks, and are recognised in one batch but for the first.
+    let options = json!({"punc_model": "none"});
+    for directory in made.iter().chain(&trained) {
+        let model = load_from(directory, options.clone()).expect("it loads");
+        let mut texts = Vec::new();
+        for hotword in ["", few, &many] {
+            let heard = [0, 300].map(|s| listen(&*model, &clips(), json!({"hotword": hotword, "batch_size_s": s})));
+            assert_eq!(heard[0].segments, heard[1].segments, "{}, {hotword}", directory.display());
+            texts.push(heard[0].text());
+        }
+        assert!(texts[0] != texts[1] && texts[1] != texts[2], "{}: {texts:?}", directory.display());
+    }
+    for name in ["paraformer-tiny", "paraformer-hotword-tiny", "paraformer-long-tiny", "sensevoice-tiny"] {
+        let model = load(name, options.clone()).expect("it loads");
+        let [alone, together] = [0, 300].map(|s| listen(&*model, &clips(), json!({"batch_size_s": s})));
+        assert!(alone.segments.len() > 2, "{name}");
+        assert_eq!(alone.segments, together.segments, "{name}");
+    }
+    let [plain, seaco] = [&of_kit("paraformer-long-tiny"), &made[1]].map(|directory| {
+        listen(&*load_from(directory, options.clone()).expect("it loads"), &clips(), json!({})).segments
+    });
+    assert_eq!(plain, seaco, "without hot words it is what it was made of");
 }
 
 #[test]
@@ -300,7 +310,7 @@ fn what_a_model_cannot_do_is_refused() {
 
     let model = load("paraformer-tiny", json!({})).expect("it loads");
     let field = |parameters: Value, settings: TranscribeSettings| {
-        let refused = transcribe(&*model, &[0.0; 16_000], parameters, settings, None).err().expect("it is refused");
+        let refused = transcribe(&*model, &[0.0; 16_000], parameters, settings, None).expect_err("it is refused");
         (refused.field.unwrap_or_default(), refused.message)
     };
     let (name, message) = field(json!({"preset_spk_num": 2}), TranscribeSettings::default());

@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 
 use criterion::{Criterion, Throughput};
 use syrinx_plugin_api::{Flow, Host, LoadRequest, Model, PcmSink, ReceivePcm, SpeechRequest, SpeechSettings};
+use syrinx_plugin_common::testing::{memory, processor_seconds, wav_file};
 use syrinx_plugin_kokoro::chunk::phonemes_of;
 use syrinx_plugin_kokoro::language::Language;
 use syrinx_plugin_kokoro::model::Kokoro;
@@ -82,47 +83,14 @@ fn speak(model: &Kokoro, text: &str) -> Ear {
     ear
 }
 
-/// A 16-bit mono wav file.
-fn wav(samples: &[f32]) -> Vec<u8> {
-    let data: Vec<u8> = pcm16(samples).into_iter().flat_map(i16::to_le_bytes).collect();
-    let mut file = Vec::with_capacity(44 + data.len());
-    file.extend(b"RIFF");
-    file.extend((36 + data.len() as u32).to_le_bytes());
-    file.extend(b"WAVEfmt \x10\0\0\0\x01\0\x01\0");
-    file.extend(SAMPLE_RATE.to_le_bytes());
-    file.extend((2 * SAMPLE_RATE).to_le_bytes());
-    file.extend(b"\x02\0\x10\0data");
-    file.extend((data.len() as u32).to_le_bytes());
-    file.extend(data);
-    file
-}
-
-/// A field of `/proc/self/status` in MB.
-fn status(field: &str) -> usize {
-    let text = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = text.lines().find(|line| line.starts_with(field));
-    line.and_then(|line| line.split_whitespace().nth(1)?.parse::<usize>().ok()).unwrap_or(0) / 1024
-}
-
-/// Processor time of this process so far: user and system ticks of 10 ms.
-fn processor_time() -> f64 {
-    let text = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
-    let fields: Vec<f64> = text
-        .rsplit_once(')')
-        .map(|(_, rest)| rest.split_whitespace().filter_map(|field| field.parse().ok()).collect())
-        .unwrap_or_default();
-    // The state, the first field behind the name, is no number: utime and stime are the 11th and 12th of the rest.
-    (fields.get(10).unwrap_or(&0.0) + fields.get(11).unwrap_or(&0.0)) / 100.0
-}
-
 fn once(model: &Kokoro) {
     let mut out = std::io::stdout();
     for (name, text) in [("warm-up", SHORT), ("short", SHORT), ("long", LONG), ("short", SHORT), ("long", LONG)] {
-        let processor = processor_time();
+        let processor = processor_seconds();
         let ear = speak(model, text);
         let wall = ear.started.elapsed().as_secs_f64();
         let audio = ear.samples as f64 / f64::from(SAMPLE_RATE);
-        let processor = processor_time() - processor;
+        let processor = processor_seconds() - processor;
         let _ = writeln!(
             out,
             "{name}: audio {audio:.2} s, wall {wall:.2} s (rtf {:.3}), cpu {processor:.2} s ({:.3}/s), first {:.2} s, rss \
@@ -130,12 +98,12 @@ fn once(model: &Kokoro) {
             wall / audio,
             processor / audio,
             ear.first.unwrap_or_default().as_secs_f64(),
-            status("VmRSS"),
-            status("VmHWM"),
+            memory().resident >> 20,
+            memory().peak >> 20,
         );
     }
     // Four requests at once.
-    let (started, processor) = (Instant::now(), processor_time());
+    let (started, processor) = (Instant::now(), processor_seconds());
     let samples: usize = std::thread::scope(|scope| {
         let jobs: Vec<_> = (0..4).map(|_| scope.spawn(|| speak(model, SHORT).samples)).collect();
         jobs.into_iter().map(|job| job.join().unwrap_or(0)).sum()
@@ -146,8 +114,8 @@ fn once(model: &Kokoro) {
         out,
         "four at once: audio {audio:.2} s, {:.2} s of audio per second, cpu {:.3}/s, peak {} MB",
         audio / wall,
-        (processor_time() - processor) / audio,
-        status("VmHWM")
+        (processor_seconds() - processor) / audio,
+        memory().peak >> 20
     );
 }
 
@@ -163,7 +131,7 @@ fn main() {
     if let Some(directory) = std::env::args().skip_while(|argument| argument != "--speak").nth(1) {
         for (number, line) in std::io::stdin().lines().map_while(Result::ok).enumerate() {
             let path = PathBuf::from(&directory).join(format!("{number}.wav"));
-            if let Err(error) = std::fs::write(&path, wav(&speak(&model, &line).heard)) {
+            if let Err(error) = std::fs::write(&path, wav_file(&pcm16(&speak(&model, &line).heard), SAMPLE_RATE)) {
                 let _ = writeln!(std::io::stderr(), "{}: {error}", path.display());
             }
         }

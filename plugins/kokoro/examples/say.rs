@@ -9,13 +9,13 @@
 use std::collections::BTreeMap;
 use std::error::Error;
 use std::fs;
-use std::io::Write as _;
 use std::path::Path;
 use std::time::Instant;
 
 use syrinx_plugin_api::{
     Detached, Flow, Host, LoadRequest, Model as _, PcmSink, ReceivePcm, SpeechEvent, SpeechRequest, SpeechSettings,
 };
+use syrinx_plugin_common::testing::{memory, wav_file};
 use syrinx_plugin_kokoro::model::Kokoro;
 use syrinx_plugin_kokoro::pcm::pcm16;
 use syrinx_plugin_kokoro::session::SAMPLE_RATE;
@@ -51,9 +51,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     for (number, line) in (1..).zip(fs::read_to_string(lines)?.lines()) {
         let (voice, text) = line.split_once('\t').ok_or_else(|| format!("line {number}: no tab"))?;
         if let Some(language) = voices::language(voice) {
-            let (before, started) = (resident()?, Instant::now());
+            let (before, started) = (memory().resident, Instant::now());
             model.front_ends().prepare(language)?;
-            let (seconds, megabytes) = (started.elapsed().as_secs_f64(), (resident()? - before) / 1e6);
+            let (seconds, megabytes) =
+                (started.elapsed().as_secs_f64(), (memory().resident.saturating_sub(before)) as f64 / 1e6);
             if seconds > 1e-3 {
                 println!("{language} loaded in {seconds:.2} s, {megabytes:.0} MB more resident");
             }
@@ -63,7 +64,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         let mut recorder = Recorder::default();
         model.synthesize(SpeechRequest { settings, clips: Vec::new() }, &mut PcmSink::to(&mut recorder))?;
         let path = Path::new(directory).join(format!("{number}.wav"));
-        write_wav(&path, &recorder.0)?;
+        fs::write(&path, wav_file(&pcm16(&recorder.0), SAMPLE_RATE))?;
         let seconds = recorder.0.len() as f64 / f64::from(SAMPLE_RATE);
         println!("{}: {seconds:.2} s of sound in {:.2} s", path.display(), started.elapsed().as_secs_f64());
     }
@@ -85,30 +86,4 @@ fn load() -> Result<Kokoro, Box<dyn Error>> {
     let runtime_libraries = BTreeMap::from([("onnxruntime".to_owned(), library)]);
     let host = Host::detached(Detached { runtime_libraries, ..Detached::default() });
     Ok(Kokoro::load(&request, &host)?)
-}
-
-/// Resident memory of this process. [bytes]
-fn resident() -> Result<f64, Box<dyn Error>> {
-    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    let kilobytes = line.and_then(|line| line.split_whitespace().next()).unwrap_or("0");
-    Ok(kilobytes.parse::<f64>()? * 1024.0)
-}
-
-fn write_wav(path: &Path, samples: &[f32]) -> Result<(), Box<dyn Error>> {
-    let data: Vec<u8> = pcm16(samples).into_iter().flat_map(i16::to_le_bytes).collect();
-    let bytes = u32::try_from(data.len())?;
-    let mut file = fs::File::create(path)?;
-    let rate = SAMPLE_RATE;
-    file.write_all(b"RIFF")?;
-    file.write_all(&(36 + bytes).to_le_bytes())?;
-    file.write_all(b"WAVEfmt ")?;
-    // PCM, one channel, 16 bits.
-    for field in [16_u32, 0x0001_0001, rate, rate * 2, 0x0010_0002] {
-        file.write_all(&field.to_le_bytes())?;
-    }
-    file.write_all(b"data")?;
-    file.write_all(&bytes.to_le_bytes())?;
-    file.write_all(&data)?;
-    Ok(())
 }

@@ -7,9 +7,9 @@ use std::sync::OnceLock;
 
 use serde_json::json;
 use syrinx_plugin_api::{
-    Detached, Error, ErrorKind, Flow, Host, LoadRequest, Model, Object, PcmSink, Plugin, ReceivePcm, SpeechEvent,
-    SpeechRequest, SpeechSettings,
+    Detached, Error, ErrorKind, Host, LoadRequest, Model, Object, Plugin, SpeechRequest, SpeechSettings,
 };
+use syrinx_plugin_common::testing::HeardSpeech;
 use syrinx_plugin_kokoro::KokoroPlugin;
 use syrinx_plugin_kokoro::accelerate::accelerate;
 use syrinx_plugin_kokoro::kernels::Isa;
@@ -42,51 +42,26 @@ fn model() -> &'static Kokoro {
     })
 }
 
-#[derive(Default)]
-struct Ear {
-    samples: Vec<f32>,
-    pushes: usize,
-    warnings: Vec<String>,
-    /// Stop after so many pushes.
-    patience: Option<usize>,
+fn seconds(heard: &HeardSpeech) -> f32 {
+    heard.samples.len() as f32 / SAMPLE_RATE as f32
 }
 
-impl ReceivePcm for Ear {
-    fn push(&mut self, samples: &[f32]) -> Flow {
-        self.samples.extend_from_slice(samples);
-        self.pushes += 1;
-        self.flow()
-    }
-
-    fn note(&mut self, event: SpeechEvent) -> Flow {
-        if let SpeechEvent::Warning { message } = event {
-            self.warnings.push(message);
-        }
-        self.flow()
-    }
-
-    fn flow(&self) -> Flow {
-        if self.patience.is_some_and(|patience| self.pushes >= patience) { Flow::Stop } else { Flow::Continue }
-    }
+/// Lengths of silences within, in seconds, from 50 ms up.
+fn silences(heard: &HeardSpeech) -> Vec<f32> {
+    const FRAME: usize = 240;
+    let loud: Vec<bool> = heard.samples.chunks(FRAME).map(|frame| frame.iter().any(|x| x.abs() > 1e-3)).collect();
+    let first = loud.iter().position(|loud| *loud).unwrap_or(0);
+    let last = loud.iter().rposition(|loud| *loud).unwrap_or(0);
+    let runs = loud[first..=last].chunk_by(|a, b| a == b).filter(|run| !run[0]);
+    runs.map(|run| (run.len() * FRAME) as f32 / SAMPLE_RATE as f32).filter(|seconds| *seconds >= 0.05).collect()
 }
 
-impl Ear {
-    fn seconds(&self) -> f32 {
-        self.samples.len() as f32 / SAMPLE_RATE as f32
-    }
-
-    /// Lengths of silences within, in seconds, from 50 ms up.
-    fn silences(&self) -> Vec<f32> {
-        const FRAME: usize = 240;
-        let loud: Vec<bool> = self.samples.chunks(FRAME).map(|frame| frame.iter().any(|x| x.abs() > 1e-3)).collect();
-        let first = loud.iter().position(|loud| *loud).unwrap_or(0);
-        let last = loud.iter().rposition(|loud| *loud).unwrap_or(0);
-        let runs = loud[first..=last].chunk_by(|a, b| a == b).filter(|run| !run[0]);
-        runs.map(|run| (run.len() * FRAME) as f32 / SAMPLE_RATE as f32).filter(|seconds| *seconds >= 0.05).collect()
-    }
-}
-
-fn speak_with(text: &str, voice: Option<&str>, speed: f32, parameters: serde_json::Value) -> Result<Ear, Error> {
+fn speak_with(
+    text: &str,
+    voice: Option<&str>,
+    speed: f32,
+    parameters: serde_json::Value,
+) -> Result<HeardSpeech, Error> {
     let parameters: Object = parameters.as_object().cloned().unwrap_or_default();
     let settings = SpeechSettings {
         text: text.into(),
@@ -95,42 +70,40 @@ fn speak_with(text: &str, voice: Option<&str>, speed: f32, parameters: serde_jso
         parameters,
         ..SpeechSettings::default()
     };
-    let mut ear = Ear::default();
-    model().synthesize(SpeechRequest { settings, clips: Vec::new() }, &mut PcmSink::to(&mut ear))?;
-    Ok(ear)
+    HeardSpeech::of(model(), SpeechRequest { settings, clips: Vec::new() }, None)
 }
 
-fn speak(text: &str) -> Ear {
+fn speak(text: &str) -> HeardSpeech {
     speak_with(text, Some("af_heart"), 1.0, json!({})).unwrap()
 }
 
 #[test]
 fn pieces_are_joined_with_natural_pauses_and_without_clicks() {
     // The first sentence is a piece of its own, so there is a joint.
-    let ear = speak(
+    let heard = speak(
         "The weather today is partly cloudy with a chance of showers in the evening. Please turn left at the next \
          traffic light, and then drive straight on until you see the old church.",
     );
-    assert!((6.0..14.0).contains(&ear.seconds()), "{}", ear.seconds());
-    assert!(ear.silences().iter().any(|pause| (0.5..0.9).contains(pause)), "{:?}", ear.silences());
-    assert!(ear.silences().iter().all(|pause| *pause < 1.0), "{:?}", ear.silences());
-    assert!(ear.samples.iter().all(|sample| sample.is_finite()));
+    assert!((6.0..14.0).contains(&seconds(&heard)), "{}", seconds(&heard));
+    assert!(silences(&heard).iter().any(|pause| (0.5..0.9).contains(pause)), "{:?}", silences(&heard));
+    assert!(silences(&heard).iter().all(|pause| *pause < 1.0), "{:?}", silences(&heard));
+    assert!(heard.samples.iter().all(|sample| sample.is_finite()));
 
     // A click is a burst above the voice's range. Around each joint there is next to nothing up there, compared with speech.
-    let joints = joints(&ear.samples);
+    let joints = joints(&heard.samples);
     assert!(joints.len() >= 4, "where the lead-in ends, around the pause, where the lead-out starts: {joints:?}");
-    let frames = ear.samples.chunks_exact(CLICK_WINDOW);
+    let frames = heard.samples.chunks_exact(CLICK_WINDOW);
     let loudest = frames.map(high_frequencies).fold(0.0, f32::max);
     let click = |samples: &[f32], joint: usize| {
         let start = joint.saturating_sub(CLICK_WINDOW / 2).min(samples.len() - CLICK_WINDOW);
         high_frequencies(&samples[start..start + CLICK_WINDOW]) / loudest
     };
     for joint in &joints {
-        let found = click(&ear.samples, *joint);
+        let found = click(&heard.samples, *joint);
         assert!(found < AUDIBLE_CLICK, "{found} at {joint}");
     }
     // The measure hears a step of a fiftieth of full scale.
-    let mut clicking = ear.samples.clone();
+    let mut clicking = heard.samples.clone();
     clicking[joints[1]..joints[1] + 120].iter_mut().for_each(|sample| *sample += 0.02);
     assert!(click(&clicking, joints[1]) > AUDIBLE_CLICK);
 }
@@ -172,39 +145,38 @@ fn high_frequencies(window: &[f32]) -> f32 {
 fn a_caller_who_leaves_stops_the_work() {
     let text = "This is a sentence that is spoken on its own. ".repeat(30);
     let settings = SpeechSettings { text, voice: Some("af_heart".into()), ..SpeechSettings::default() };
-    let mut ear = Ear { patience: Some(2), ..Ear::default() };
-    model().synthesize(SpeechRequest { settings, clips: Vec::new() }, &mut PcmSink::to(&mut ear)).unwrap();
-    assert_eq!(ear.pushes, 2);
-    assert!(ear.seconds() < 5.0);
+    let heard = HeardSpeech::of(model(), SpeechRequest { settings, clips: Vec::new() }, Some(2)).unwrap();
+    assert_eq!(heard.pushes, 2);
+    assert!(seconds(&heard) < 5.0);
 }
 
 #[test]
 fn speed_and_pauses_are_obeyed() {
-    let normal = speak("Good morning to all of you.").seconds();
-    let slow = speak_with("Good morning to all of you.", Some("af_heart"), 0.5, json!({})).unwrap().seconds();
-    let fast = speak_with("Good morning to all of you.", Some("af_heart"), 4.0, json!({})).unwrap().seconds();
+    let normal = seconds(&speak("Good morning to all of you."));
+    let slow = seconds(&speak_with("Good morning to all of you.", Some("af_heart"), 0.5, json!({})).unwrap());
+    let fast = seconds(&speak_with("Good morning to all of you.", Some("af_heart"), 4.0, json!({})).unwrap());
     assert!(slow > 1.5 * normal && fast < 0.6 * normal, "{slow} {normal} {fast}");
     let paused = speak("Good morning. [pause:2s] Good night.");
-    assert!(paused.silences().iter().any(|pause| (1.95..2.2).contains(pause)), "{:?}", paused.silences());
+    assert!(silences(&paused).iter().any(|pause| (1.95..2.2).contains(pause)), "{:?}", silences(&paused));
 }
 
 #[test]
 fn requests_at_once_hear_the_same() {
     let alone = speak("Nobody knows where the treasure is hidden.");
-    let together: Vec<Ear> = std::thread::scope(|scope| {
+    let together: Vec<HeardSpeech> = std::thread::scope(|scope| {
         let jobs: Vec<_> =
             (0..3).map(|_| scope.spawn(|| speak("Nobody knows where the treasure is hidden."))).collect();
         jobs.into_iter().map(|job| job.join().unwrap()).collect()
     });
-    for ear in together {
-        assert_eq!(ear.samples, alone.samples);
+    for heard in together {
+        assert_eq!(heard.samples, alone.samples);
     }
 }
 
 #[test]
 fn voices_blends_and_aliases() {
     let blend = speak_with("Good morning!", Some("af_heart(2)+af_bella(1)"), 1.0, json!({})).unwrap();
-    assert!(blend.seconds() > 0.5);
+    assert!(seconds(&blend) > 0.5);
     let error = speak_with("Hi.", Some("af_nobody"), 1.0, json!({})).err().unwrap();
     assert_eq!((error.kind, error.field.as_deref()), (ErrorKind::InvalidInput, Some("voice")));
     assert!(error.message.contains("af_heart") && error.message.contains("zm_yunyang"), "{}", error.message);
@@ -224,18 +196,18 @@ fn voices_blends_and_aliases() {
 fn languages_follow_the_voice() {
     // A Japanese voice: phonemes are spoken, and text.
     let phonemes = "konnʲiʨihˈa.";
-    assert!(speak_with(phonemes, Some("jf_alpha"), 1.0, json!({"phonemes": true})).unwrap().seconds() > 0.5);
-    assert!(speak_with("ignored", Some("jf_alpha"), 1.0, json!({"phonemes": phonemes})).unwrap().seconds() > 0.5);
-    assert!(speak_with("こんにちは。", Some("jf_alpha"), 1.0, json!({})).unwrap().seconds() > 0.5);
+    assert!(seconds(&speak_with(phonemes, Some("jf_alpha"), 1.0, json!({"phonemes": true})).unwrap()) > 0.5);
+    assert!(seconds(&speak_with("ignored", Some("jf_alpha"), 1.0, json!({"phonemes": phonemes})).unwrap()) > 0.5);
+    assert!(seconds(&speak_with("こんにちは。", Some("jf_alpha"), 1.0, json!({})).unwrap()) > 0.5);
     let chinese = speak_with("今天天气很好。[pause:1s]我们去公园吧。", None, 1.0, json!({"lang_code": "zh"})).unwrap();
-    assert!(chinese.silences().iter().any(|pause| (0.95..1.2).contains(pause)), "{:?}", chinese.silences());
+    assert!(silences(&chinese).iter().any(|pause| (0.95..1.2).contains(pause)), "{:?}", silences(&chinese));
     // Symbols without a sound are left out, and the caller hears of each once.
     let unknown = speak_with("hˈI 中, hˈI 中国.", Some("af_heart"), 1.0, json!({"phonemes": true})).unwrap();
     assert_eq!(unknown.warnings.len(), 1, "{:?}", unknown.warnings);
     assert!(unknown.warnings[0].contains("`中`, `国`"), "{:?}", unknown.warnings);
     // The voice wins over lang_code, and says so.
-    let ear = speak_with("Good morning.", Some("bf_emma"), 1.0, json!({"lang_code": "z"})).unwrap();
-    assert_eq!(ear.warnings.len(), 1);
+    let heard = speak_with("Good morning.", Some("bf_emma"), 1.0, json!({"lang_code": "z"})).unwrap();
+    assert_eq!(heard.warnings.len(), 1);
     // Without a voice, lang_code chooses one.
     let british = speak_with("Good morning.", None, 1.0, json!({"lang_code": "en-gb"})).unwrap();
     assert_eq!(british.samples, speak_with("Good morning.", Some("bf_alice"), 1.0, json!({})).unwrap().samples);
@@ -243,7 +215,7 @@ fn languages_follow_the_voice() {
 
 #[test]
 fn what_cannot_be_spoken_is_refused() {
-    let kind = |result: Result<Ear, Error>| result.err().map(|error| (error.kind, error.field));
+    let kind = |result: Result<HeardSpeech, Error>| result.err().map(|error| (error.kind, error.field));
     let invalid = |field: &str| Some((ErrorKind::InvalidInput, Some(field.to_owned())));
     assert_eq!(kind(speak_with("…", Some("af_heart"), 1.0, json!({"phonemes": "中"}))), invalid("input"));
     assert_eq!(kind(speak_with("Hi.", None, 1.0, json!({"lang_code": "xx"}))), invalid("lang_code"));
@@ -252,7 +224,7 @@ fn what_cannot_be_spoken_is_refused() {
     assert_eq!(kind(speak_with(&long, None, 1.0, json!({"phonemes": true}))), invalid("phonemes"));
     // A word that is longer than the network's context is not lost and not an error.
     let endless = speak_with(&"lala".repeat(200), Some("af_heart"), 2.0, json!({})).unwrap();
-    assert!(endless.seconds() > 5.0, "{}", endless.seconds());
+    assert!(seconds(&endless) > 5.0, "{}", seconds(&endless));
 }
 
 #[test]

@@ -20,6 +20,7 @@ use syrinx_plugin_api::{
     TranscribeSettings, TranscriptEvent, TranscriptSink,
 };
 use syrinx_plugin_common::kits::Case;
+use syrinx_plugin_common::testing::processor_seconds;
 use syrinx_plugin_whisper::WhisperPlugin;
 use syrinx_registry::{Catalogue, Store};
 
@@ -70,14 +71,14 @@ fn main() -> Result<(), Box<dyn Error>> {
     let alone = text(loaded, &samples, &parameters)?;
     for count in requests.split(',') {
         let count: usize = count.parse()?;
-        let (started, cpu) = (Instant::now(), cpu_seconds());
+        let (started, cpu) = (Instant::now(), processor_seconds());
         let texts = std::thread::scope(|scope| {
             let jobs: Vec<_> = (0..count).map(|_| scope.spawn(|| text(loaded, &samples, &parameters))).collect();
             jobs.into_iter()
                 .map(|job| job.join().map_err(|_| "a job panicked".to_owned())?)
                 .collect::<Result<Vec<_>, _>>()
         })?;
-        let (seconds, cpu) = (started.elapsed().as_secs_f64(), cpu_seconds() - cpu);
+        let (seconds, cpu) = (started.elapsed().as_secs_f64(), processor_seconds() - cpu);
         let audio = samples.len() as f64 / 16_000.0 * count as f64;
         let same = if texts.iter().all(|text| *text == alone) { "same text" } else { "OTHER TEXT" };
         println!(
@@ -86,14 +87,4 @@ fn main() -> Result<(), Box<dyn Error>> {
         );
     }
     Ok(())
-}
-
-/// Seconds that this process has computed; 0 where the system doesn't tell.
-fn cpu_seconds() -> f64 {
-    const TICKS: f64 = 100.0; // per second, of /proc on every Linux
-    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
-    let fields: Vec<f64> =
-        stat.rsplit(')').next().unwrap_or_default().split(' ').filter_map(|field| field.parse().ok()).collect();
-    // After the name: state (no number), then utime and stime in places 14 and 15 of the whole line.
-    fields.get(10).zip(fields.get(11)).map_or(0.0, |(user, system)| (user + system) / TICKS)
 }

@@ -19,6 +19,7 @@ use syrinx_plugin_api::{
     TranscribeSettings, TranscriptEvent, TranscriptSink,
 };
 use syrinx_plugin_common::kits::Case;
+use syrinx_plugin_common::testing::{memory, processor_seconds};
 use syrinx_plugin_whisper::WhisperPlugin;
 use syrinx_registry::{Catalogue, Store};
 
@@ -81,32 +82,16 @@ fn main() -> Result<(), Box<dyn Error>> {
         };
         let request = TranscribeRequest::new(settings, AudioInput::from_samples(&samples));
         let started = Instant::now();
-        let cpu = cpu_seconds();
+        let cpu = processor_seconds();
         let mut printer = Printer { started, silent: repeat > 0 };
         loaded.transcribe(request, &mut TranscriptSink::to(&mut printer)).map_err(|error| error.to_string())?;
         println!(
             "{:.1} s of audio: {:.3} s, {:.3} s of processor, peak {} MB",
             samples.len() as f64 / 16_000.0,
             started.elapsed().as_secs_f64(),
-            cpu_seconds() - cpu,
-            peak_rss_kb() / 1024,
+            processor_seconds() - cpu,
+            memory().peak >> 20,
         );
     }
     Ok(())
-}
-
-/// Seconds that this process has computed; 0 where the system doesn't tell.
-fn cpu_seconds() -> f64 {
-    const TICKS: f64 = 100.0; // per second, of /proc on every Linux
-    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
-    let fields: Vec<f64> =
-        stat.rsplit(')').next().unwrap_or_default().split(' ').filter_map(|field| field.parse().ok()).collect();
-    // After the name: state (no number), then utime and stime in places 14 and 15 of the whole line.
-    fields.get(10).zip(fields.get(11)).map_or(0.0, |(user, system)| (user + system) / TICKS)
-}
-
-fn peak_rss_kb() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    line.and_then(|line| line.trim().trim_end_matches(" kB").parse().ok()).unwrap_or(0)
 }

@@ -10,10 +10,9 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 use syrinx_plugin_api::{
-    AudioInput, Error, ErrorKind, Flow, Granularity, Host, LoadRequest, Model, Plugin, ReceiveTranscript, Segment,
-    TranscribeRequest, TranscribeSettings, TranscriptEvent, TranscriptSink,
+    AudioInput, Error, ErrorKind, Granularity, Host, LoadRequest, Model, Plugin, TranscribeRequest, TranscribeSettings,
 };
-use syrinx_plugin_common::kits::Case;
+use syrinx_plugin_common::{kits::Case, testing::HeardText};
 use syrinx_plugin_whisper::WhisperPlugin;
 use syrinx_registry::{Catalogue, FetchOptions, Silent, Store};
 
@@ -44,34 +43,14 @@ fn load(with_vad: bool, options: Value) -> Box<dyn Model> {
     WhisperPlugin.load(request, Host::detached(Default::default())).expect("it loads")
 }
 
-#[derive(Default)]
-struct Heard {
-    segments: Vec<Segment>,
-    progress: Vec<f64>,
-}
-
-impl ReceiveTranscript for Heard {
-    fn push(&mut self, event: TranscriptEvent) -> Flow {
-        match event {
-            TranscriptEvent::Segment { segment } => self.segments.push(segment),
-            TranscriptEvent::Progress { seconds } => self.progress.push(seconds),
-            _ => {}
-        }
-        Flow::Continue
-    }
-}
-
-fn transcribe(model: &dyn Model, samples: &[f32], words: bool, parameters: Value) -> Result<Heard, Error> {
-    let mut heard = Heard::default();
+fn transcribe(model: &dyn Model, samples: &[f32], words: bool, parameters: Value) -> Result<HeardText, Error> {
     let settings = TranscribeSettings {
         language: Some("en".to_owned()),
         granularities: if words { vec![Granularity::Word] } else { Vec::new() },
         parameters: parameters.as_object().expect("an object").clone(),
         ..TranscribeSettings::default()
     };
-    let request = TranscribeRequest::new(settings, AudioInput::from_samples(samples));
-    model.transcribe(request, &mut TranscriptSink::to(&mut heard))?;
-    Ok(heard)
+    HeardText::of(model, TranscribeRequest::new(settings, AudioInput::from_samples(samples)), None)
 }
 
 /// No retries and no window that counts as silent: the model is random.
@@ -140,7 +119,7 @@ fn without_the_asset_it_is_refused_and_everything_else_works() {
     let audio = clip(json!(["audio/en_quick_brown_fox.wav"]));
     assert!(transcribe(&*model, &audio, false, eager(json!({}))).is_ok());
     for parameters in [json!({"vad_filter": true}), json!({"batched": true})] {
-        let error = transcribe(&*model, &audio, false, eager(parameters)).err().expect("refused");
+        let error = transcribe(&*model, &audio, false, eager(parameters)).expect_err("refused");
         assert_eq!(error.kind, ErrorKind::NotSupported);
         assert!(error.message.contains("silero-vad"), "{error}");
     }

@@ -24,7 +24,7 @@ use crate::error::StoreError;
 
 /// How often a lock is tried while somebody else has it.
 const LOCK_POLL: Duration = Duration::from_millis(200);
-/// Scratch directories older than this were left by a process that was killed.
+/// Scratch directories that nobody holds and that are older than this were left by a process that was killed.
 const SCRATCH_LIFETIME: Duration = Duration::from_secs(24 * 3600);
 /// Interrupted downloads older than this are not expected to go on.
 const PARTIAL_LIFETIME: Duration = Duration::from_secs(30 * 24 * 3600);
@@ -153,12 +153,12 @@ impl Layout {
         Ok(layout)
     }
 
+    /// Removes what is old, unless somebody holds it: a clock that was wrong and is put right makes everything look old.
     /// Somebody else may clear the same at the same time, and what can't be removed is tried again another day.
     fn clear_old(directory: &Path, lifetime: Duration) {
         for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
-            let modified = entry.metadata().and_then(|metadata| metadata.modified()).ok();
-            let age = modified.and_then(|time| SystemTime::now().duration_since(time).ok());
-            if age.is_some_and(|age| age > lifetime) {
+            let modified = entry.metadata().and_then(|metadata| metadata.modified());
+            if modified.is_ok_and(|time| age(time) > lifetime) && !is_held(&entry.path()) {
                 let _ = fs::remove_dir_all(entry.path()).or_else(|_| fs::remove_file(entry.path()));
             }
         }
@@ -188,7 +188,9 @@ impl Layout {
         // Left by an earlier process with the same number, if at all.
         let _ = fs::remove_dir_all(&path);
         fs::create_dir_all(&path).map_err(StoreError::io("create", &path))?;
-        Ok(Scratch { path })
+        // Where a directory can't be locked, its age alone protects it.
+        let lock = File::open(&path).ok().filter(|directory| directory.try_lock().is_ok());
+        Ok(Scratch { path, _lock: lock })
     }
 
     /// Waits for the lock with this name. `None` when cancelled. `waiting` is called once if somebody else has it.
@@ -232,9 +234,7 @@ impl Layout {
             // Incomplete or damaged, or nobody would have fetched it again.
             self.remove(target)?;
         }
-        fs::rename(&scratch.path, target).map_err(StoreError::io("move into place", target))?;
-        std::mem::forget(scratch);
-        Ok(())
+        fs::rename(&scratch.path, target).map_err(StoreError::io("move into place", target))
     }
 
     /// Removes a directory so that nobody ever sees half of it.
@@ -255,6 +255,16 @@ fn sync_tree(directory: &Path) -> Result<(), StoreError> {
     Ok(())
 }
 
+/// How long ago it was; or how long until then, when the clock was turned back since.
+fn age(time: SystemTime) -> Duration {
+    time.elapsed().unwrap_or_else(|ahead| ahead.duration())
+}
+
+/// Whether a process that lives has locked it.
+fn is_held(path: &Path) -> bool {
+    File::open(path).is_ok_and(|file| matches!(file.try_lock(), Err(TryLockError::WouldBlock)))
+}
+
 /// Held until it is dropped; the system releases it when the process ends in any way.
 #[derive(Debug)]
 pub(crate) struct Lock {
@@ -265,6 +275,8 @@ pub(crate) struct Lock {
 #[derive(Debug)]
 pub(crate) struct Scratch {
     path: PathBuf,
+    /// Tells other processes that it is in use.
+    _lock: Option<File>,
 }
 
 impl Scratch {
@@ -275,7 +287,7 @@ impl Scratch {
 
 impl Drop for Scratch {
     fn drop(&mut self) {
-        // What can't be removed now is cleared after a day.
+        // What can't be removed now is cleared after a day. One that was moved into its place isn't here any more.
         let _ = fs::remove_dir_all(&self.path);
     }
 }
@@ -335,6 +347,30 @@ mod tests {
         std::thread::sleep(Duration::from_millis(20));
         Layout::clear_old(root.path(), Duration::from_millis(1));
         assert_eq!(fs::read_dir(root.path()).unwrap().count(), 0);
+    }
+
+    /// When a clock is put right, what is being made seems to be of another year, before or after.
+    #[cfg(unix)]
+    #[test]
+    fn what_is_in_use_stays_whatever_the_clock_says() {
+        const YEAR: Duration = Duration::from_secs(365 * 24 * 3600);
+        let root = tempfile::tempdir().unwrap();
+        let layout = Layout::create(root.path()).unwrap();
+        let date = |path: &Path, time| File::open(path).unwrap().set_modified(time).unwrap();
+        for time in [SystemTime::now() - YEAR, SystemTime::now() + YEAR] {
+            let scratch = layout.scratch("in-use").unwrap();
+            let download = File::create(layout.partial().join("in-use.part")).unwrap();
+            download.lock().unwrap();
+            let (left, begun) = (layout.scratch.join("left"), layout.partial().join("left.part"));
+            fs::create_dir(&left).unwrap();
+            fs::write(&begun, "").unwrap();
+            for path in [scratch.path(), &left, &layout.partial().join("in-use.part"), &begun] {
+                date(path, time);
+            }
+            Layout::create(root.path()).unwrap();
+            assert!(scratch.path().exists() && layout.partial().join("in-use.part").exists(), "somebody uses them");
+            assert!(!left.exists() && !begun.exists(), "nobody uses them");
+        }
     }
 
     #[test]

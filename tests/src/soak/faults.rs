@@ -4,7 +4,8 @@ use super::{
     disk::SmallDisk,
     ledger::Ledger,
     random::Random,
-    requests::{self, OUTSIDE},
+    requests::{self, OUTSIDE, STILL},
+    wall_clock::WallClock,
 };
 use crate::{
     fixtures::{self, Variant},
@@ -19,6 +20,16 @@ use std::{
 
 /// Longest time until the server has noticed a file, or has got well again.
 const PATIENCE: Duration = Duration::from_secs(60);
+
+/// How far the clock is turned at a time, forward or back.
+const HOUR: i64 = 3600; // s
+const LONG_TIME: i64 = 400 * 24 * HOUR; // s
+/// How far it is turned altogether, at most.
+const FARTHEST: i64 = 2 * LONG_TIME; // s
+/// How far two looks at the clock may be apart: a busy machine takes its time between them.
+const GLANCE: f64 = 60.0; // s
+/// How long a model may be idle that a turned clock must not unload: less than any turn.
+pub(super) const IDLE: i64 = HOUR / 2; // s
 
 /// A fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,11 +60,13 @@ enum Fault {
     Launch,
     /// The disk is full, then no more.
     FullDisk,
+    /// The server's wall clock is turned by so many seconds, and stays so.
+    Turn(i64),
 }
 
 impl Fault {
     /// How often each comes.
-    const OFTEN: [(Self, usize); 12] = [
+    const OFTEN: [(Self, usize); 16] = [
         (Self::Kill, 4),
         (Self::Segfault, 3),
         (Self::Abort, 2),
@@ -66,6 +79,10 @@ impl Fault {
         (Self::NewCatalogue, 2),
         (Self::Launch, 3),
         (Self::FullDisk, 2),
+        (Self::Turn(HOUR), 1),
+        (Self::Turn(-HOUR), 1),
+        (Self::Turn(LONG_TIME), 1),
+        (Self::Turn(-LONG_TIME), 1),
     ];
 
     fn name(self) -> &'static str {
@@ -83,6 +100,12 @@ impl Fault {
             Self::NewCatalogue => "other catalogue",
             Self::Launch => "model launched and terminated",
             Self::FullDisk => "full disk",
+            Self::Turn(by) => match (by > 0, by.abs() >= LONG_TIME) {
+                (true, true) => "clock turned forward by 400 days",
+                (true, false) => "clock turned forward by an hour",
+                (false, true) => "clock turned back by 400 days",
+                (false, false) => "clock turned back by an hour",
+            },
         }
     }
 }
@@ -92,6 +115,7 @@ pub(super) struct Saboteur<'a> {
     pub(super) server: &'a Server,
     pub(super) folders: &'a BeeperFolders,
     pub(super) disk: Option<&'a SmallDisk>,
+    pub(super) wall_clock: Option<&'a WallClock>,
     pub(super) ledger: &'a Ledger,
     pub(super) random: Random,
     /// Each build has other bytes.
@@ -111,13 +135,21 @@ impl Saboteur<'_> {
                 0 => *self.random.pick(&often),
                 left => first.swap_remove(self.random.below(left)),
             };
-            if fault == Fault::FullDisk && self.disk.is_none() {
+            if !self.is_possible(fault) {
                 continue;
             }
             self.ledger.fault(fault.name());
             self.commit(fault);
             self.revive();
             thread::sleep(Duration::from_millis(300 + self.random.below(2000) as u64));
+        }
+    }
+
+    fn is_possible(&self, fault: Fault) -> bool {
+        match fault {
+            Fault::FullDisk => self.disk.is_some(),
+            Fault::Turn(by) => self.wall_clock.is_some_and(|clock| (clock.turned_by() + by).abs() <= FARTHEST),
+            _ => true,
         }
     }
 
@@ -170,6 +202,7 @@ impl Saboteur<'_> {
             }
             Fault::Launch => self.launch_and_terminate(),
             Fault::FullDisk => self.full_disk(),
+            Fault::Turn(by) => self.turn_clock(by),
         }
     }
 
@@ -285,6 +318,35 @@ impl Saboteur<'_> {
         }
     }
 
+    /// In the middle of a request that has a time limit. That, and a model that may be idle for a while, take no notice.
+    fn turn_clock(&self, by: i64) {
+        let Some(clock) = self.wall_clock else { return };
+        let slow = json!({"input": "tick tock tick", "response_format": "pcm", "fail": "slow", "pause_ms": 50});
+        let limit = json!({"timeout": 2 * PATIENCE.as_secs()});
+        let heard = thread::scope(|scope| {
+            let asked = scope.spawn(|| requests::ask(self.server.port(), &requests::speech(STILL, &[&slow, &limit])));
+            thread::sleep(Duration::from_millis(200));
+            if let Err(error) = clock.turn(by) {
+                self.ledger.offence(format!("the clock can't be turned: {error}"));
+            }
+            asked.join().expect("asking doesn't panic")
+        });
+        if !heard.as_ref().is_ok_and(|answer| answer.status == 200 && answer.complete) {
+            self.ledger.offence(format!("a request ends when the clock is turned by {by} s: {heard:?}"));
+        }
+        if !wait_until(PATIENCE, || shown_by(&self.call("GET", "/status", &Value::Null).1, clock)) {
+            self.ledger.offence(format!("the server doesn't see that its clock is turned by {by} s"));
+        }
+        let model = self.call("GET", &format!("/v1/models/{STILL}"), &Value::Null).1;
+        let ahead = |name: &str| model[name].as_f64().map(|time| time - clock.now());
+        let is_as_before = model["state"] == "READY"
+            && ahead("last_used").is_some_and(|ahead| (-GLANCE..GLANCE).contains(&ahead))
+            && ahead("idle_unload_at").is_some_and(|ahead| (ahead - IDLE as f64).abs() < GLANCE);
+        if !is_as_before {
+            self.ledger.offence(format!("a model of {} s when the clock is turned by {by} s: {model}", clock.now()));
+        }
+    }
+
     fn save_voice(&self) -> (u16, Value) {
         let samples = vec![0.1; 32_000];
         let clip = crate::sound::Sound { sample_rate: 16_000, samples }.to_wav();
@@ -345,13 +407,25 @@ pub(super) fn outside() -> Value {
     json!({"model_name": "tone", "model_uid": OUTSIDE, "model_type": "audio", "isolation": "process", "replica": 2})
 }
 
+/// The launch of the model that a turned clock must not unload.
+pub(super) fn still() -> Value {
+    json!({"model_name": "chime", "model_uid": STILL, "isolation": "in-process", "idle_seconds": IDLE})
+}
+
+/// Whether the server's `status` was taken while its clock showed what this one shows now.
+pub(super) fn shown_by(status: &Value, clock: &WallClock) -> bool {
+    let mut workers = status["workers"].as_object().into_iter().flatten();
+    let taken = workers.find_map(|(_, worker)| worker["update_time"].as_f64());
+    taken.is_some_and(|taken| (taken - clock.now()).abs() < GLANCE)
+}
+
 fn send(process: u32, number: libc::c_int) {
     // SAFETY: a plain system call; the process is a worker of our own server.
     unsafe { libc::kill(process as libc::pid_t, number) };
 }
 
 /// Counts looks and not the time, which passes while the machine stands still, too.
-fn wait_until(patience: Duration, holds: impl Fn() -> bool) -> bool {
+pub(super) fn wait_until(patience: Duration, holds: impl Fn() -> bool) -> bool {
     const LOOK: Duration = Duration::from_millis(100);
     let looks = patience.as_millis() / LOOK.as_millis();
     (0..looks).any(|_| {

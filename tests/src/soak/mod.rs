@@ -2,8 +2,7 @@
 //! may be left over.
 //!
 //! Every answer is compared, byte for byte, with one that was given while all was well. The same seed makes the same choices
-//! (what is asked, what goes wrong, in which order); when exactly things happen is the machine's affair. The clock isn't
-//! turned: that would need a library between the server and the system.
+//! (what is asked, what goes wrong, in which order); when exactly things happen is the machine's affair.
 
 mod clock;
 mod disk;
@@ -12,6 +11,7 @@ mod ledger;
 mod load;
 mod random;
 mod requests;
+mod wall_clock;
 
 pub use ledger::Verdict;
 
@@ -31,6 +31,7 @@ use std::{
     thread,
     time::{Duration, Instant},
 };
+use wall_clock::WallClock;
 
 /// Space for some dozen staged builds of the plugin.
 const DISK: u32 = 1024; // MiB
@@ -111,9 +112,14 @@ pub fn run(plan: &Plan) -> Report {
         skipped.push(format!("full disk: no file system can be mounted here: {error}"));
     }
     let disk = disk.ok();
-    let server = serve(&folders, disk.as_ref());
+    let wall_clock = WallClock::build();
+    let server = serve(&folders, disk.as_ref(), wall_clock.as_ref().ok());
+    let wall_clock =
+        wall_clock.and_then(|clock| if is_seen(&clock, &server) { Ok(clock) } else { Err(UNSEEN.to_owned()) });
+    let wall_clock = wall_clock.map_err(|reason| skipped.push(format!("turned clock: {reason}"))).ok();
     server.launch(&json!({"model_name": "tone", "model_uid": requests::INSIDE, "isolation": "in-process"}));
     server.launch(&faults::outside());
+    server.launch(&faults::still());
     let asks = requests::all(server.port());
     let ledger = Ledger::default();
     // Everything has been used before the first look.
@@ -137,6 +143,7 @@ pub fn run(plan: &Plan) -> Report {
             server: &server,
             folders: &folders,
             disk: disk.as_ref(),
+            wall_clock: wall_clock.as_ref(),
             ledger: &ledger,
             random: Random::of(plan.seed, 0),
             builds: 0,
@@ -166,7 +173,18 @@ impl Drop for Over<'_> {
     }
 }
 
-fn serve(folders: &BeeperFolders, disk: Option<&SmallDisk>) -> Server {
+/// Why a clock isn't turned.
+const UNSEEN: &str = "the system loads no library before the server's own (LD_PRELOAD)";
+
+/// Turns the clock, looks whether the server sees it, and turns it back.
+fn is_seen(clock: &WallClock, server: &Server) -> bool {
+    let turn = |seconds: i64| clock.turn(seconds).is_ok();
+    let seen = || faults::wait_until(Duration::from_secs(10), || faults::shown_by(&server.get("/status"), clock));
+    let is_seen = turn(3600) && seen();
+    turn(-3600) && is_seen
+}
+
+fn serve(folders: &BeeperFolders, disk: Option<&SmallDisk>, wall_clock: Option<&WallClock>) -> Server {
     let variables = [
         ("SYRINX_JOB_SECONDS", JOB_SECONDS),
         ("SYRINX_UPLOAD_SILENCE_SECONDS", "2"),
@@ -176,6 +194,7 @@ fn serve(folders: &BeeperFolders, disk: Option<&SmallDisk>) -> Server {
         environment: variables.map(|(name, value)| (name.to_owned(), value.to_owned())).into(),
         ..folders.settings()
     };
+    settings.environment.extend(wall_clock.into_iter().flat_map(WallClock::variables));
     if let Some(disk) = disk {
         settings.own_store = true; // its home is below
         settings.arguments = vec!["--home".to_owned(), disk.path().display().to_string()];

@@ -30,7 +30,7 @@ pub(crate) struct Growing {
     pending_space: String,
     speakers: Speakers,
     /// Whether every segment gets a speaker.
-    diarized: bool,
+    all_have_speakers: bool,
 }
 
 impl Growing {
@@ -47,11 +47,11 @@ impl Growing {
         Self { transcript, ..Self::default() }
     }
 
-    /// Names a speaker for every segment; `known` are names that the caller gave.
+    /// Calls speakers by the names that the caller gave, `known`. With `all`, every segment gets a speaker, also those that the model does not attribute.
     #[must_use]
-    pub(crate) fn diarized(mut self, known: Vec<String>) -> Self {
+    pub(crate) fn diarized(mut self, known: Vec<String>, all: bool) -> Self {
         self.speakers = Speakers::new(known);
-        self.diarized = true;
+        self.all_have_speakers = all;
         self
     }
 
@@ -80,7 +80,7 @@ impl Growing {
         segment.id = self.transcript.segments.len();
         segment.start = within(segment.start, earliest, duration);
         segment.end = within(segment.end, segment.start, duration);
-        if self.diarized || segment.speaker.is_some() {
+        if self.all_have_speakers || segment.speaker.is_some() {
             segment.speaker = Some(self.speakers.label(segment.speaker.as_deref()));
         }
         if let Some(words) = segment.words.take() {
@@ -177,8 +177,10 @@ mod tests {
         };
         let plain = of(Growing::new(Task::Transcribe, 1.0, false, false));
         assert_eq!(plain, [None, Some("A".to_owned()), Some("B".to_owned())]);
-        let known = of(Growing::new(Task::Transcribe, 1.0, false, false).diarized(vec!["Ann".into()]));
-        assert_eq!(known, ["A", "B", "Ann"].map(|label| Some(label.to_owned())));
+        let diarized =
+            |all: bool| of(Growing::new(Task::Transcribe, 1.0, false, false).diarized(vec!["Ann".into()], all));
+        assert_eq!(diarized(true), ["A", "B", "Ann"].map(|label| Some(label.to_owned())));
+        assert_eq!(diarized(false), [None, Some("A"), Some("Ann")].map(|label| label.map(str::to_owned)));
     }
 
     #[test]

@@ -71,10 +71,9 @@ impl TranscriptionRequest {
             .text("response_format")?
             .map_or(Ok(TranscriptFormat::default()), |name| TranscriptFormat::parse(&name))?;
         if format == TranscriptFormat::DiarizedJson && !card.diarizes {
-            return Err(ApiError::invalid(
-                "response_format",
-                "this model does not tell speakers apart, so there is no diarized_json",
-            ));
+            let others = parameters::elsewhere(card, parameters::SPEAKERS);
+            let message = format!("this model does not tell speakers apart, so there is no diarized_json{others}");
+            return Err(ApiError::invalid("response_format", message));
         }
         let stream = fields.boolean("stream")?.unwrap_or(false);
         if stream && !format.streams() {
@@ -123,7 +122,12 @@ fn granularities(fields: &Fields, format: TranscriptFormat, card: &ModelCard) ->
             }
         };
         if !card.granularities.contains(&granularity) {
-            return Err(ApiError::invalid(FIELD, format!("this model does not give {} times", name.trim())));
+            let others = match granularity {
+                Granularity::Word => parameters::elsewhere(card, parameters::WORDS),
+                _ => String::new(),
+            };
+            let message = format!("this model does not give {} times{others}", name.trim());
+            return Err(ApiError::invalid(FIELD, message));
         }
         wanted.push(granularity);
     }

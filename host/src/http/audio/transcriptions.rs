@@ -116,7 +116,7 @@ pub(super) async fn transcribe(app: &App, terms: Terms, fields: Fields, task: Ta
     let events = running.transcribe(request.settings, samples, known_speakers, agreed.ticket(request.stream)).await?;
     let mut growing = Growing::new(task, seconds, request.words, request.logprobs);
     if card.diarizes {
-        growing = growing.diarized(known_names);
+        growing = growing.diarized(known_names, request.format == TranscriptFormat::DiarizedJson);
     }
     if request.stream {
         let diarized = request.format == TranscriptFormat::DiarizedJson;

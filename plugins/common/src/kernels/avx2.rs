@@ -316,4 +316,10 @@ impl<const VNNI: bool> Lanes for Avx<VNNI> {
         // SAFETY: a hint; every processor has it.
         unsafe { _mm_prefetch::<_MM_HINT_T0>(place.cast()) };
     }
+
+    #[inline(always)]
+    fn prefetch_second_level<T>(self, place: *const T) {
+        // SAFETY: as above.
+        unsafe { _mm_prefetch::<_MM_HINT_T1>(place.cast()) };
+    }
 }

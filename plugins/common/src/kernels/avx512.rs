@@ -273,4 +273,10 @@ impl Lanes for Avx512 {
         // SAFETY: a hint; every processor has it.
         unsafe { _mm_prefetch::<_MM_HINT_T0>(place.cast()) };
     }
+
+    #[inline(always)]
+    fn prefetch_second_level<T>(self, place: *const T) {
+        // SAFETY: as above.
+        unsafe { _mm_prefetch::<_MM_HINT_T1>(place.cast()) };
+    }
 }

@@ -108,6 +108,8 @@ pub trait Lanes: Copy {
 
     /// Asks for the cache line at `place`, which need not exist.
     fn prefetch<T>(self, place: *const T);
+    /// The same, into the second-level cache.
+    fn prefetch_second_level<T>(self, place: *const T);
 }
 
 #[cfg(test)]

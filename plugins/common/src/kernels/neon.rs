@@ -342,4 +342,12 @@ impl Lanes for Neon {
             asm!("prfm pldl1keep, [{place}]", place = in(reg) place, options(readonly, nostack, preserves_flags))
         };
     }
+
+    #[inline(always)]
+    fn prefetch_second_level<T>(self, place: *const T) {
+        // SAFETY: as above.
+        unsafe {
+            asm!("prfm pldl2keep, [{place}]", place = in(reg) place, options(readonly, nostack, preserves_flags))
+        };
+    }
 }

@@ -229,4 +229,7 @@ impl Lanes for Portable {
 
     #[inline(always)]
     fn prefetch<T>(self, _: *const T) {}
+
+    #[inline(always)]
+    fn prefetch_second_level<T>(self, _: *const T) {}
 }

@@ -29,6 +29,7 @@ mod run;
 mod tensor;
 mod tolerance;
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 pub use case::Case;
@@ -103,6 +104,14 @@ impl Got {
         self.measures.insert((output.to_owned(), name.to_owned()), value);
         self
     }
+}
+
+/// The kit of `family` that a run without `--dir` takes.
+///
+/// # Errors
+/// There is none around here.
+pub fn folder(family: &str) -> Result<PathBuf, String> {
+    Ok(run::default_dir()?.join(family))
 }
 
 /// Runs the cases of `family` that the command line selects and prints the report; to be returned from a test's `main`.

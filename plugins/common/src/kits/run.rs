@@ -41,7 +41,7 @@ fn parse(arguments: &[String]) -> Result<Selection, String> {
     Ok(selection)
 }
 
-fn default_dir() -> Result<PathBuf, String> {
+pub(super) fn default_dir() -> Result<PathBuf, String> {
     if let Some(dir) = std::env::var_os("SYRINX_KITS") {
         return Ok(PathBuf::from(dir));
     }

@@ -10,8 +10,8 @@ use ort::AsPointer;
 use ort::ep;
 use ort::memory::Allocator;
 use ort::operator::OperatorDomain;
+use ort::session::SharedSessionInner;
 use ort::session::builder::GraphOptimizationLevel;
-use ort::session::{RunOptions, SharedSessionInner};
 use ort::value::{DynValue, PrimitiveTensorElementType, TensorElementType, TensorRef};
 
 use super::{OnnxError, Runtime};
@@ -61,24 +61,16 @@ pub struct SessionOptions {
     /// Let idle pool threads spin for work: a little faster for one run on an idle machine, at the price of processor
     /// time that other requests need.
     pub spinning: bool,
-    /// Keep freed tensors in the session's arena. It only ever grows to the need of the longest input so far.
+    /// Keep freed tensors in the session's arena. It only ever grows to the need of the longest input so far; given back after
+    /// every run, the process grows with each where the C library can't use again all of what it has aligned (glibc up to 2.37).
     pub arena: bool,
     /// Plan one block per input shape. It helps only where shapes repeat.
     pub memory_pattern: bool,
-    /// Give the arena's unused memory back to the system after every run.
-    pub shrink_arena: bool,
 }
 
 impl Default for SessionOptions {
     fn default() -> Self {
-        SessionOptions {
-            device: Device::Cpu,
-            threads: 1,
-            spinning: false,
-            arena: true,
-            memory_pattern: false,
-            shrink_arena: true,
-        }
+        SessionOptions { device: Device::Cpu, threads: 1, spinning: false, arena: true, memory_pattern: false }
     }
 }
 
@@ -124,8 +116,6 @@ pub struct Session {
     inputs: Vec<Port>,
     outputs: Vec<Port>,
     metadata: std::collections::BTreeMap<String, String>,
-    /// Options of every run; only read during runs.
-    run_options: RunOptions,
     /// Held during a run on a device whose runs must not overlap; `None` on the processor.
     turn: Option<Mutex<()>>,
 }
@@ -179,12 +169,7 @@ impl Session {
             .into_iter()
             .filter_map(|key| metadata.custom(&key).map(|value| (key, value)))
             .collect();
-        let mut run_options = RunOptions::new().map_err(OnnxError::setup)?;
-        if options.shrink_arena && options.arena && options.device == Device::Cpu {
-            run_options.set("memory.enable_memory_arena_shrinkage", "cpu:0").map_err(OnnxError::setup)?;
-        }
         Ok(Session {
-            run_options,
             inner: session.inner(),
             inputs: ports(session.inputs()),
             outputs: ports(session.outputs()),
@@ -233,7 +218,7 @@ impl Session {
         let status = unsafe {
             let status = (ort::api().Run)(
                 self.inner.ptr().cast_mut(),
-                self.run_options.ptr(),
+                ptr::null(), // a run's options: the runtime's own
                 input_name_pointers.as_ptr(),
                 input_pointers.as_ptr(),
                 input_pointers.len(),

@@ -9,7 +9,7 @@ use crate::asr::ctc;
 const BLOCK: usize = 48;
 
 /// From hidden states to scores of classes.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Head {
     product: Linear,
     threads: usize,

@@ -19,14 +19,14 @@ const LEAST_OUTPUTS: usize = 8;
 const FLOAT: i64 = 1;
 
 /// `y = x Wᵀ + b`, perhaps rectified.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(super) struct Linear {
     matrix: Matrix,
     bias: Option<Vec<f32>>,
     relu: bool,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 enum Matrix {
     Float(FloatMatrix),
     Bytes(ByteMatrix),
@@ -186,6 +186,17 @@ impl<'g> Found<'g> {
     fn matrix(&self, graph: &GraphModel<'_>, weights: &Weights<'_>) -> Option<Matrix> {
         let is_faster = if self.bytes.is_some() { weights.isa.multiplies_bytes() } else { weights.isa.has_vectors() };
         is_faster.then_some(())?;
+        // Weights of floats are laid out from where they lie in the file, most of them.
+        if self.bytes.is_none()
+            && weights.precision == Precision::Kept
+            && let Some((shape, bytes)) = graph.float_bytes(self.weights)
+            && let [_, outputs] = shape[..]
+            && outputs >= LEAST_OUTPUTS
+        {
+            let matrix = FloatMatrix::of_column_bytes(weights.isa, bytes, outputs);
+            weights.has_read(bytes.len());
+            return Some(Matrix::Float(matrix));
+        }
         let (shape, values) = graph.constant(self.weights)?;
         let [_, outputs] = shape[..] else { return None };
         if outputs < LEAST_OUTPUTS {

@@ -6,12 +6,13 @@
 //! - and the predictor between them, whose convolutions and LSTM also see what the encoder makes of padding: it is masked, and the LSTM,
 //!   which reads backwards, is told how long each utterance is.
 //!
-//! With all of that, a batch gives what its utterances give alone.
+//! Exports without times have no loops and no LSTM, but the same predictor, from which padding is kept as well. With all of that, a batch gives what
+//! its utterances give alone.
 
 use syrinx_plugin_common::onnx::model::{GraphModel, Links, Node};
-use syrinx_plugin_common::onnx::rewrite::{Changes, maker};
+use syrinx_plugin_common::onnx::rewrite::{Changes, maker, next};
 
-use super::DOMAIN;
+use super::{DOMAIN, axes};
 
 /// Name of the operator: hidden states, weights and numbers of tokens in, embeddings of tokens out.
 pub(super) const TOKENS: &str = "Tokens";
@@ -42,10 +43,13 @@ pub enum Loops {
 
 /// Replaces the loops and, if the graph `is_for_batches`, keeps padding from the predictor; all or nothing.
 pub(super) fn replace(graph: &mut GraphModel<'_>, is_for_batches: bool) -> Loops {
+    let links = graph.links();
     if !graph.nodes.iter().any(|node| node.operator == "Loop") {
+        if let Some(predictor) = Predictor::without_times(graph, &links).filter(|_| is_for_batches) {
+            predictor.ignore_padding(graph);
+        }
         return Loops::None;
     }
-    let links = graph.links();
     let mut changes = Changes::default();
     let Some(taken) = tokens(graph, &links, &mut changes) else { return Loops::Left };
     let found = peaks(graph, &links, &mut changes).and_then(|()| Predictor::find(graph, &links, &taken));
@@ -84,19 +88,23 @@ fn tokens(graph: &GraphModel<'_>, links: &Links, changes: &mut Changes) -> Optio
         group.push(slice);
         embeddings = nodes[slice].outputs.first()?;
     }
-    // The number of tokens, before it is made a whole number's type.
+    let count = nodes[count(graph, links)?].outputs.first()?;
+    let inputs = vec![hidden.clone(), weights.clone(), count.clone()];
+    changes.replace(&group, Node::new(DOMAIN, TOKENS, TOKENS, inputs, vec![embeddings.clone()]));
+    Some([hidden.clone(), weights.clone()])
+}
+
+/// What rounds the sum of the weights down to the number of tokens, before it is made a whole number's type.
+fn count(graph: &GraphModel<'_>, links: &Links) -> Option<usize> {
+    let nodes = &graph.nodes;
     let mut at = links.producer(TOKEN_NUM)?;
-    while !(nodes[at].operator == "Floor"
-        && links.producer(nodes[at].inputs.first()?).is_some_and(|sum| nodes[sum].operator == "ReduceSum"))
-    {
+    while !(nodes[at].operator == "Floor" && maker(graph, links, nodes[at].inputs.first()?, "ReduceSum").is_some()) {
         if !matches!(nodes[at].operator.as_str(), "Cast" | "Round" | "Floor") {
             return None;
         }
         at = links.producer(nodes[at].inputs.first()?)?;
     }
-    let inputs = vec![hidden.clone(), weights.clone(), nodes[at].outputs.first()?.clone()];
-    changes.replace(&group, Node::new(DOMAIN, TOKENS, TOKENS, inputs, vec![embeddings.clone()]));
-    Some([hidden.clone(), weights.clone()])
+    Some(at)
 }
 
 /// The loop that adds up the weights of finer frames.
@@ -114,10 +122,8 @@ fn peaks(graph: &GraphModel<'_>, links: &Links, changes: &mut Changes) -> Option
 
 /// The predictor's parts that see padding.
 struct Predictor {
-    /// The LSTM's first output.
-    lstm: String,
-    /// Its steps per frame.
-    stride: i64,
+    /// The LSTM's first output and its steps per frame, where times are told.
+    lstm: Option<(String, i64)>,
     /// Encoded frames, `[batch, width, frames]`, that convolutions take.
     encoded: String,
     /// 1 for frames that count, `[batch, 1, frames]`.
@@ -136,23 +142,52 @@ impl Predictor {
         let transposed = maker(graph, links, lstm.inputs.first()?, "Transpose")?;
         let finer = maker(graph, links, nodes[transposed].inputs.first()?, "ConvTranspose")?;
         let stride = nodes[finer].integers.get("strides")?.first().copied()?;
-        // Weights are masked before the tail is put behind them.
+        let fits = is_untold && (1..=8).contains(&stride) && graph.inputs().any(|input| input == LENGTHS);
+        fits.then_some(())?;
+        let encoded = nodes[finer].inputs.first()?.clone();
+        let [mask, column] = Self::masks(graph, links, weights)?;
+        Some(Self {
+            lstm: Some((lstm.outputs.first()?.clone(), stride)),
+            encoded,
+            mask,
+            hidden: hidden.clone(),
+            column,
+        })
+    }
+
+    /// The predictor of an export without times: what is convolved is the transposed of what zeros are put behind.
+    fn without_times(graph: &GraphModel<'_>, links: &Links) -> Option<Self> {
+        let nodes = &graph.nodes;
+        let sum = maker(graph, links, nodes[count(graph, links)?].inputs.first()?, "ReduceSum")?;
+        let [mask, column] = Self::masks(graph, links, nodes[sum].inputs.first()?)?;
+        let is_convolved = |at: usize| {
+            let padded = next(graph, links, at, "Pad").unwrap_or(at);
+            next(graph, links, padded, "Conv").is_some()
+        };
+        let is_lengthened =
+            |node: &&Node| node.operator == "Concat" && node.integers.get("axis").is_some_and(|axis| axis == &[1]);
+        nodes.iter().filter(is_lengthened).find_map(|node| {
+            let mut takers = links.consumers(node.inputs.first()?).iter();
+            let turned = takers.find(|at| axes(&nodes[**at]) == Some(&[0, 2, 1]) && is_convolved(**at))?;
+            let (encoded, hidden) = (nodes[*turned].outputs.first()?.clone(), node.outputs.first()?.clone());
+            Some(Self { lstm: None, encoded, mask: mask.clone(), hidden, column: column.clone() })
+        })
+    }
+
+    /// 1 for frames that count, `[batch, 1, frames]` and `[batch, frames, 1]`: the weights are masked before the tail is put behind them.
+    fn masks(graph: &GraphModel<'_>, links: &Links, weights: &str) -> Option<[String; 2]> {
+        let nodes = &graph.nodes;
         let sum = maker(graph, links, weights, "Add")?;
         let masked = nodes[sum].inputs.iter().find_map(|term| {
             let squeezed = nodes[maker(graph, links, term, "Concat")?].inputs.first()?;
             let masked = nodes[maker(graph, links, squeezed, "Squeeze")?].inputs.first()?;
             maker(graph, links, masked, "Mul")
         })?;
-        let (mask, column) = nodes[masked].inputs.iter().find_map(|factor| {
+        nodes[masked].inputs.iter().find_map(|factor| {
             let cast = maker(graph, links, factor, "Cast")?;
             let transposed = maker(graph, links, nodes[cast].inputs.first()?, "Transpose")?;
-            Some((nodes[transposed].inputs.first()?, factor))
-        })?;
-        let fits = is_untold && (1..=8).contains(&stride) && graph.inputs().any(|input| input == LENGTHS);
-        fits.then_some(())?;
-        let encoded = nodes[finer].inputs.first()?.clone();
-        let (mask, hidden, column) = (mask.clone(), hidden.clone(), column.clone());
-        Some(Self { lstm: lstm.outputs.first()?.clone(), stride, encoded, mask, hidden, column })
+            Some([nodes[transposed].inputs.first()?.clone(), factor.clone()])
+        })
     }
 
     /// Masks what convolutions take, and tells the LSTM its lengths: sums of the utterances' lengths.
@@ -161,17 +196,18 @@ impl Predictor {
         let mask = format!("{}·float", self.mask);
         let length = |times: i64| if times == 1 { LENGTHS.to_owned() } else { format!("{LENGTHS}·{times}") };
         for node in &mut graph.nodes {
-            let is_lstm = node.outputs.first() == Some(&self.lstm);
-            if is_lstm || node.inputs.contains(&self.encoded) {
+            let lstm = self.lstm.as_ref().filter(|(output, _)| node.outputs.first() == Some(output));
+            if lstm.is_some() || node.inputs.contains(&self.encoded) {
                 let mut inputs = node.inputs.clone();
                 inputs.iter_mut().filter(|input| **input == self.encoded).for_each(|input| input.clone_from(&masked));
-                if is_lstm {
-                    inputs[4] = length(self.stride);
+                if let Some((_, stride)) = lstm {
+                    inputs[4] = length(*stride);
                 }
                 node.set_inputs(inputs);
             }
         }
-        let lengths = (2..=self.stride).map(|times| {
+        let stride = self.lstm.as_ref().map_or(1, |(_, stride)| *stride);
+        let lengths = (2..=stride).map(|times| {
             Node::new("", "Add", &length(times), vec![length(times - 1), LENGTHS.to_owned()], vec![length(times)])
         });
         let cast = Node::new("", "Cast", &mask, vec![self.mask.clone()], vec![mask.clone()]).with_integer("to", FLOAT);

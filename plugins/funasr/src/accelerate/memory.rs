@@ -5,6 +5,7 @@ use syrinx_plugin_common::kernels::Isa;
 use syrinx_plugin_common::onnx::model::{GraphModel, Links, Node};
 use syrinx_plugin_common::onnx::rewrite::{Changes, maker, next, other};
 
+use super::parts::{self, Part};
 use super::{DOMAIN, axes, floats, integers, scalar};
 use crate::kernels::Memory;
 
@@ -16,17 +17,26 @@ pub(super) const FILTERS: &str = "filters";
 /// Time and channels exchanged.
 const EXCHANGED: [i64; 3] = [0, 2, 1];
 
+/// A memory, and what the signal is of the tensor that is given.
+#[derive(Debug)]
+pub(super) struct Settings {
+    pub(super) memory: Memory,
+    pub(super) part: Part,
+}
+
 /// Replaces the memories; returns their filters.
-pub(super) fn replace(graph: &GraphModel<'_>, links: &Links, isa: Isa, changes: &mut Changes) -> Vec<Memory> {
+pub(super) fn replace(graph: &GraphModel<'_>, links: &Links, isa: Isa, changes: &mut Changes) -> Vec<Settings> {
     let mut memories = Vec::new();
     for (index, node) in graph.nodes.iter().enumerate() {
         if node.operator != "Conv" {
             continue;
         }
         let Some(found) = Found::at(graph, links, index, isa) else { continue };
-        let new = Node::new(DOMAIN, OPERATOR, &node.name, found.inputs.to_vec(), vec![found.output]);
+        let [x, mask] = &found.inputs;
+        let (x, part) = parts::whole(graph, links, x);
+        let new = Node::new(DOMAIN, OPERATOR, &node.name, vec![x.to_owned(), mask.clone()], vec![found.output]);
         changes.replace(&found.group, new.with_integer(FILTERS, memories.len() as i64));
-        memories.push(found.memory);
+        memories.push(Settings { memory: found.memory, part });
     }
     memories
 }

@@ -7,6 +7,7 @@
 //!   to the bit), or where the launch asks for it.
 //! - [`memory`]: the FSMN memory, which the runtime convolves one channel at a time between two transpositions.
 //! - [`attention`]: scaled dot-product attention, which the runtime computes with all scores in memory.
+//! - [`parts`]: queries, keys and values that are parts of one tensor, which need not be copied for our operators.
 //! - [`table`]: embeddings, of which the punctuation models have hundreds of megabytes and a request needs a few rows.
 //! - [`loops`]: making tokens of frames, for which official exports of models with times loop over frames.
 //! - [`head`]: the last product, whose rows of tens of thousands of scores nobody needs in memory to find the largest.
@@ -17,6 +18,7 @@ mod linear;
 mod loops;
 mod memory;
 mod operators;
+mod parts;
 mod table;
 
 use std::cell::Cell;
@@ -64,6 +66,18 @@ enum Content<'a> {
 }
 
 impl Content<'_> {
+    /// The content of a file. It gets into memory in small pages: a graph's small tensors lie between the large ones, and each would have two
+    /// megabytes around it in memory, too.
+    fn open(path: &Path) -> Option<Self> {
+        let file = File::open(path).ok()?;
+        // SAFETY: a model's file is not changed while it is loaded; whoever does so gets the same as from a broken file.
+        let map = unsafe { Mmap::map(&file) }.ok()?;
+        // Advice that isn't taken costs memory, nothing else.
+        #[cfg(target_os = "linux")]
+        drop(map.advise(memmap2::Advice::NoHugePage));
+        Some(Content::File(Arc::new(map)))
+    }
+
     fn bytes(&self) -> &[u8] {
         match self {
             Content::Memory(bytes) => bytes,
@@ -84,7 +98,7 @@ impl Content<'_> {
 }
 
 /// Bytes of weights after which what was read of the file is let go of.
-const FORGET_AFTER: usize = 32 << 20;
+const FORGET_AFTER: usize = 8 << 20;
 
 /// What a graph is made a session for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -134,11 +148,7 @@ pub fn network(
 ) -> Result<Network, FunasrError> {
     let content = match model {
         Some(model) => Some(Content::Memory(model)),
-        // SAFETY: a model's file is not changed while it is loaded; whoever does so gets the same as from a broken file.
-        None => File::open(path)
-            .ok()
-            .and_then(|file| unsafe { Mmap::map(&file) }.ok())
-            .map(|map| Content::File(Arc::new(map))),
+        None => Content::open(path),
     };
     if let Some(content) = &content
         && options.session.device == Device::Cpu
@@ -194,6 +204,8 @@ fn accelerated(content: &Content<'_>, options: &NetworkOptions, usage: Use<'_>) 
     }
     let operators = operators::domain(linears, memories, attentions, tables).ok()?;
     changes.apply(&mut graph);
+    graph.prune();
+    parts::ask_the_whole(&mut graph);
     graph.prune();
     graph.is_complete().then(|| Accelerated { model: graph.encode(DOMAIN), operators, head, loops })
 }
@@ -269,9 +281,29 @@ mod tests {
             let products = |count: usize| if isa.has_vectors() { count } else { 0 };
             // Three encoder layers with four products; three decoder layers with five and a feed-forward part with two; the last one.
             assert_eq!(found("paraformer-tiny/model.onnx", isa), [products(30), 6, 6]);
-            // SenseVoice's attention masks probabilities, too, and is left to the runtime.
-            assert_eq!(found("sensevoice-tiny/model.onnx", isa), [products(21), 5, 0]);
+            assert_eq!(found("sensevoice-tiny/model.onnx", isa), [products(21), 5, 5]);
             assert_eq!(found("punc-tiny/model.onnx", isa), [products(8), 2, 2]);
+        }
+    }
+
+    #[test]
+    fn queries_keys_and_values_are_not_copied_apart() {
+        let isa = Isa::best();
+        for (file, splits) in [("paraformer-tiny", 6), ("sensevoice-tiny", 5), ("punc-tiny", 2)] {
+            let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/kits/funasr/models").join(file);
+            let bytes = std::fs::read(path.join("model.onnx")).unwrap();
+            let mut graph = GraphModel::parse(&bytes).unwrap();
+            let count = |graph: &GraphModel<'_>| graph.nodes.iter().filter(|node| node.operator == "Split").count();
+            assert_eq!(count(&graph), splits, "{file}");
+            let (links, mut changes) = (graph.links(), Changes::default());
+            memory::replace(&graph, &links, isa, &mut changes);
+            attention::replace(&graph, &links, isa, &mut changes);
+            changes.apply(&mut graph);
+            graph.prune();
+            parts::ask_the_whole(&mut graph);
+            graph.prune();
+            assert!(graph.is_complete());
+            assert_eq!(count(&graph), 0, "{file}");
         }
     }
 
@@ -292,6 +324,22 @@ mod tests {
         graph.cut(&[], &[("logits", Element::F32)]);
         let before = graph.nodes.len();
         assert_eq!((loops::replace(&mut graph, true), graph.nodes.len()), (Loops::Left, before));
+    }
+
+    #[test]
+    fn padding_is_kept_from_predictors_without_times() {
+        let models = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/kits/funasr/models");
+        for (model, masked) in [("paraformer-tiny", 2), ("paraformer-hotword-tiny", 2), ("sensevoice-tiny", 0)] {
+            let bytes = std::fs::read(models.join(model).join("model.onnx")).unwrap();
+            let mut graph = GraphModel::parse(&bytes).unwrap();
+            let before = graph.nodes.len();
+            assert_eq!(loops::replace(&mut graph, false), Loops::None);
+            assert_eq!(graph.nodes.len(), before, "{model}");
+            assert_eq!(loops::replace(&mut graph, true), Loops::None);
+            assert!(graph.is_complete());
+            let made = |node: &&Node| node.operator == "Mul" && node.outputs[0].ends_with("·masked");
+            assert_eq!(graph.nodes.iter().filter(made).count(), masked, "{model}");
+        }
     }
 
     #[test]

@@ -13,7 +13,7 @@ use super::table::Table;
 use super::{DOMAIN, attention, linear, loops, memory, table};
 use crate::asr::cif;
 use crate::asr::timestamps::FIRING;
-use crate::kernels::{Attention, Keys, Memory};
+use crate::kernels::{Columns, Keys};
 
 /// What tensors are.
 const EXTENTS: &str = "[batch, time, channels]";
@@ -21,14 +21,15 @@ const EXTENTS: &str = "[batch, time, channels]";
 /// Makes the operators of a graph.
 pub(super) fn domain(
     linears: Vec<Linear>,
-    memories: Vec<Memory>,
-    attentions: Vec<Attention>,
+    memories: Vec<memory::Settings>,
+    attentions: Vec<attention::Settings>,
     tables: Vec<Table>,
 ) -> Result<OperatorDomain, RuntimeError> {
     OperatorDomain::new(DOMAIN)?
         .add(LinearOperator(linears.into_iter().map(Arc::new).collect()))?
         .add(MemoryOperator(memories.into_iter().map(Arc::new).collect()))?
-        .add(AttentionOperator(attentions))?
+        .add(AttentionOperator { settings: attentions.clone(), is_masked: false })?
+        .add(AttentionOperator { settings: attentions, is_masked: true })?
         .add(TableOperator(tables.into_iter().map(Arc::new).collect()))?
         .add(TokensOperator)?
         .add(PeaksOperator)
@@ -81,10 +82,10 @@ impl Kernel for LinearKernel {
     }
 }
 
-/// [`Memory`] of `[batch, time, channels]` and a mask `[batch, time, 1]`.
-struct MemoryOperator(Vec<Arc<Memory>>);
+/// [`memory`] of `[batch, time, channels]` and a mask `[batch, time, 1]`.
+struct MemoryOperator(Vec<Arc<memory::Settings>>);
 
-struct MemoryKernel(Arc<Memory>);
+struct MemoryKernel(Arc<memory::Settings>);
 
 impl Operator for MemoryOperator {
     type Kernel<'attr> = MemoryKernel;
@@ -111,37 +112,45 @@ impl Kernel for MemoryKernel {
         let (x, mask) = (input(context, 0)?, input(context, 1)?);
         let (shape, x) = x.try_extract_tensor::<f32>()?;
         let (_, mask) = mask.try_extract_tensor::<f32>()?;
-        let [batch, frames, channels] = three(shape, EXTENTS)?;
+        let [batch, frames, stride] = three(shape, EXTENTS)?;
         if mask.len() != batch * frames {
             return Err(RuntimeError::new(format!("a mask of {} for {batch} · {frames} frames", mask.len())));
         }
-        let mut output = output(context, shape)?;
+        let [first, width] = self.0.part.columns(stride);
+        let mut output = output(context, &[batch as i64, frames as i64, width as i64])?;
         let (_, output) = output.try_extract_tensor_mut::<f32>()?;
         let parallel = |count: usize, job: &(dyn Fn(usize) + Sync)| run_parallel(context, count, job);
-        let size = (frames * channels).max(1);
-        let items = x.chunks(size).zip(mask.chunks(frames.max(1))).zip(output.chunks_mut(size));
-        for ((x, mask), output) in items {
-            self.0.run(x, mask, output, &parallel).map_err(RuntimeError::new)?;
+        let items = x.chunks((frames * stride).max(1)).zip(mask.chunks(frames.max(1)));
+        for ((values, mask), output) in items.zip(output.chunks_mut((frames * width).max(1))) {
+            let x = Columns { values, stride, first, width };
+            self.0.memory.run(x, mask, output, &parallel).map_err(RuntimeError::new)?;
         }
         Ok(())
     }
 }
 
-/// [`Attention`] of `[batch, time, channels]`, with something added to scores that is of one dimension, or of four: batch (or 1), 1,
+/// [`attention`] of `[batch, time, channels]`. What is added to scores is of one dimension, or, as a mask is, of four: batch (or 1), 1,
 /// queries (or 1), keys (or 1).
-struct AttentionOperator(Vec<Attention>);
+struct AttentionOperator {
+    settings: Vec<attention::Settings>,
+    is_masked: bool,
+}
 
-struct AttentionKernel(Attention);
+struct AttentionKernel {
+    settings: attention::Settings,
+    is_masked: bool,
+}
 
 impl Operator for AttentionOperator {
     type Kernel<'attr> = AttentionKernel;
 
     fn name(&self) -> &str {
-        attention::OPERATOR
+        if self.is_masked { attention::MASKING } else { attention::ADDING }
     }
 
     fn inputs(&self) -> impl IntoIterator<Item = OperatorInput> {
-        floats(4)
+        let added = if self.is_masked { TensorElementType::Bool } else { TensorElementType::Float32 };
+        floats(3).chain([OperatorInput::required(added)])
     }
 
     fn outputs(&self) -> impl IntoIterator<Item = OperatorOutput> {
@@ -149,44 +158,57 @@ impl Operator for AttentionOperator {
     }
 
     fn create_kernel<'attr>(&self, context: &KernelContext<'attr>) -> Result<AttentionKernel, RuntimeError> {
-        Ok(AttentionKernel(*element_of(&self.0, context.get(attention::HEADS))?))
+        let settings = *element_of(&self.settings, context.get(attention::HEADS))?;
+        Ok(AttentionKernel { settings, is_masked: self.is_masked })
     }
 }
 
 impl Kernel for AttentionKernel {
     fn compute(&mut self, context: &ComputeContext) -> Result<(), RuntimeError> {
-        let inputs = (0..4).map(|index| input(context, index)).collect::<Result<Vec<_>, _>>()?;
-        let values = inputs.iter().map(|input| input.try_extract_tensor::<f32>()).collect::<Result<Vec<_>, _>>()?;
-        let [(shape, q), (key_shape, k), (_, v), (bias_shape, bias)] = values.as_slice() else {
-            return Err(RuntimeError::new("four inputs are expected"));
+        let inputs = (0..3).map(|index| input(context, index)).collect::<Result<Vec<_>, _>>()?;
+        let mut tensors = Vec::with_capacity(inputs.len());
+        for (input, part) in inputs.iter().zip(self.settings.parts) {
+            let (shape, values) = input.try_extract_tensor::<f32>()?;
+            let [batch, rows, stride] = three(shape, EXTENTS)?;
+            tensors.push((values, batch, rows, stride, part.columns(stride)));
+        }
+        let added = input(context, 3)?;
+        let (shape, mask);
+        let bias = if self.is_masked {
+            let values;
+            (shape, values) = added.try_extract_tensor::<bool>()?;
+            mask = values.iter().map(|is_masked| if *is_masked { f32::NEG_INFINITY } else { 0.0 }).collect::<Vec<_>>();
+            &mask[..]
+        } else {
+            let values;
+            (shape, values) = added.try_extract_tensor::<f32>()?;
+            values
         };
-        let ([batch, queries, width], [key_batch, keys, _]) = (three(shape, EXTENTS)?, three(key_shape, EXTENTS)?);
-        let (bias_batch, bias_rows, bias_width) = match bias_shape[..] {
+        let (bias_batch, bias_rows, bias_width) = match shape[..] {
             [width] => (1, 1, width as usize),
             [batch, 1, rows, width] => (batch as usize, rows as usize, width as usize),
-            _ => return Err(RuntimeError::new(format!("{bias_shape:?} can't be added to scores"))),
+            _ => return Err(RuntimeError::new(format!("{shape:?} can't be added to scores"))),
         };
-        let item = bias_rows * bias_width;
-        if key_batch != batch || (bias_batch != 1 && bias_batch != batch) || bias.len() != bias_batch * item {
-            return Err(RuntimeError::new("batches of queries, keys and what is added to scores differ"));
+        let &(_, batch, queries, _, [_, width]) = &tensors[0];
+        let size = bias_rows * bias_width;
+        let fits = tensors.iter().all(|tensor| tensor.1 == batch)
+            && (bias_batch == 1 || bias_batch == batch)
+            && bias.len() == bias_batch * size;
+        if !fits {
+            return Err(RuntimeError::new("batches of queries, keys, values and what is added to scores differ"));
         }
-        let mut output = output(context, shape)?;
+        let mut output = output(context, &[batch as i64, queries as i64, width as i64])?;
         let (_, output) = output.try_extract_tensor_mut::<f32>()?;
         let parallel = |count: usize, job: &(dyn Fn(usize) + Sync)| run_parallel(context, count, job);
-        for number in 0..batch {
-            let of =
-                |values: &'static str, tensor: &[f32], rows: usize| -> Result<std::ops::Range<usize>, RuntimeError> {
-                    let range = number * rows * width..(number + 1) * rows * width;
-                    if range.end > tensor.len() {
-                        return Err(RuntimeError::new(format!("{values} are too few")));
-                    }
-                    Ok(range)
-                };
-            let bias = &bias[(number % bias_batch) * item..][..item];
+        for (number, output) in output.chunks_mut((queries * width).max(1)).enumerate() {
+            let of_item = |tensor: usize| {
+                let (values, _, rows, stride, [first, width]) = tensors[tensor];
+                Columns { values: &values[number * rows * stride..][..rows * stride], stride, first, width }
+            };
+            let bias = &bias[(number % bias_batch) * size..][..size];
             let added = Keys { bias, width: bias_width, rows: bias_rows };
-            let parts = [&q[of("queries", q, queries)?], &k[of("keys", k, keys)?], &v[of("values", v, keys)?]];
-            let out = &mut output[number * queries * width..(number + 1) * queries * width];
-            self.0.run(parts, width, added, out, &parallel).map_err(RuntimeError::new)?;
+            let run = self.settings.attention.run([0, 1, 2].map(of_item), added, output, &parallel);
+            run.map_err(RuntimeError::new)?;
         }
         Ok(())
     }

@@ -8,7 +8,7 @@ use syrinx_plugin_common::kernels::{Isa, Kernel, LANES, Lanes, Parallel, Shared}
 
 use super::float::Sweep;
 use super::line::Line;
-use super::sweep::{Finish, Place, Tasks, Tiles};
+use super::sweep::{Ahead, Finish, Place, Stored, Tasks, Tiles};
 
 /// What makes an unsigned byte signed.
 const CENTRE: i32 = 128;
@@ -235,7 +235,14 @@ struct ByteTiles<'a> {
 
 impl Tiles for ByteTiles<'_> {
     #[inline(always)]
-    unsafe fn tile<L: Lanes, const R: usize, const P: usize>(self, l: L, row: usize, panel: usize) {
+    fn stored(self) -> Stored {
+        let (lines, steps) = (&self.matrix.lines, self.matrix.inputs.div_ceil(4));
+        let panels = self.matrix.outputs.div_ceil(LANES);
+        Stored { start: lines.as_ptr().cast(), panel: steps * size_of::<Line<[u8; 4]>>(), panels, steps }
+    }
+
+    #[inline(always)]
+    unsafe fn tile<L: Lanes, const R: usize, const P: usize>(self, l: L, row: usize, panel: usize, ahead: Ahead) {
         let quads = self.matrix.inputs.div_ceil(4);
         let mut sums = [[l.splat_int(0); P]; R];
         // SAFETY: `R` rows of whole quads and `P` panels of as many lines exist, as the caller promises.
@@ -243,6 +250,7 @@ impl Tiles for ByteTiles<'_> {
             let x = self.x.values.as_ptr().add(row * self.x.stride);
             let w = self.matrix.lines.as_ptr().add(panel * quads);
             for k in 0..quads {
+                ahead.fetch(l, k);
                 let mut weights = [l.load_quads(&(*w.add(k)).0); P];
                 for (p, weights) in weights.iter_mut().enumerate().skip(1) {
                     *weights = l.load_quads(&(*w.add(p * quads + k)).0);

@@ -2,30 +2,65 @@
 
 use syrinx_plugin_common::kernels::{Isa, Kernel, LANES, Lanes, Parallel};
 
-use super::line::Line;
-use super::sweep::{Finish, Place, Tasks, Tiles, sweep};
+use super::line::FloatLines;
+use super::sweep::{Ahead, Finish, Place, Stored, Tasks, Tiles, sweep};
 
 /// A matrix `[outputs, inputs]`, laid out for the inner loop: sixteen outputs to a panel, and in it column after column.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct FloatMatrix {
     isa: Isa,
     outputs: usize,
     inputs: usize,
     /// `[panels, inputs]`; outputs behind the last are zeros.
-    lines: Vec<Line<f32>>,
+    lines: FloatLines,
 }
 
 impl FloatMatrix {
     /// Lays out `columns`, `[inputs, outputs]` as ONNX has weights.
     #[must_use]
     pub fn of_columns(isa: Isa, columns: &[f32], outputs: usize) -> Self {
-        let inputs = columns.len() / outputs.max(1);
+        Self::of_strided_columns(isa, columns, outputs, outputs, columns.len() / outputs.max(1))
+    }
+
+    /// The same of values that lie in a file, in little-endian order at any address.
+    #[must_use]
+    pub fn of_column_bytes(isa: Isa, columns: &[u8], outputs: usize) -> Self {
+        let (values, _) = columns.as_chunks();
+        Self::of_lines(isa, outputs, outputs, values.len() / outputs.max(1), |at, line| {
+            line.iter_mut().zip(&values[at..]).for_each(|(value, bytes)| *value = f32::from_le_bytes(*bytes));
+        })
+    }
+
+    /// Lays out columns of `outputs` values that are `stride` apart: `inputs` of them.
+    pub(super) fn of_strided_columns(isa: Isa, columns: &[f32], stride: usize, outputs: usize, inputs: usize) -> Self {
+        Self::of_lines(isa, stride, outputs, inputs, |at, line| line.copy_from_slice(&columns[at..][..line.len()]))
+    }
+
+    /// The same; `read` fills what is there of a line with the values from a place on.
+    fn of_lines(isa: Isa, stride: usize, outputs: usize, inputs: usize, read: impl Fn(usize, &mut [f32])) -> Self {
         let mut matrix = Self::zeros(isa, outputs, inputs);
         for (panel, lines) in matrix.lines.chunks_exact_mut(inputs.max(1)).enumerate() {
             let first = panel * LANES;
             let count = LANES.min(outputs - first);
-            for (line, row) in lines.iter_mut().zip(columns.chunks_exact(outputs)) {
-                line.0[..count].copy_from_slice(&row[first..first + count]);
+            for (input, line) in lines.iter_mut().enumerate() {
+                read(input * stride + first, &mut line[..count]);
+            }
+        }
+        matrix
+    }
+
+    /// Lays out rows of `inputs` values that are `stride` apart: `outputs` of them.
+    pub(super) fn of_rows(isa: Isa, rows: &[f32], stride: usize, outputs: usize, inputs: usize) -> Self {
+        let mut matrix = Self::zeros(isa, outputs, inputs);
+        for (panel, lines) in matrix.lines.chunks_exact_mut(inputs.max(1)).enumerate() {
+            let first = panel * LANES;
+            let count = LANES.min(outputs - first);
+            // Line by line, so that each is written once.
+            let rows: [&[f32]; LANES] =
+                std::array::from_fn(|lane| &rows[(first + lane.min(count - 1)) * stride..][..inputs]);
+            for (column, line) in lines.iter_mut().enumerate() {
+                let values: [f32; LANES] = std::array::from_fn(|lane| rows[lane][column]);
+                line[..count].copy_from_slice(&values[..count]);
             }
         }
         matrix
@@ -33,32 +68,13 @@ impl FloatMatrix {
 
     /// Zeros.
     fn zeros(isa: Isa, outputs: usize, inputs: usize) -> Self {
-        Self { isa, outputs, inputs, lines: vec![Line([0.0; LANES]); outputs.div_ceil(LANES) * inputs] }
+        Self { isa, outputs, inputs, lines: FloatLines::zeros(outputs.div_ceil(LANES) * inputs) }
     }
 
-    /// Lays out rows of `inputs` values that are `stride` apart: `outputs` of them.
-    pub(super) fn of_rows(isa: Isa, rows: &[f32], stride: usize, outputs: usize, inputs: usize) -> Self {
-        let mut matrix = Self::zeros(isa, outputs, inputs);
-        for (panel, lines) in matrix.lines.chunks_exact_mut(inputs.max(1)).enumerate() {
-            for lane in 0..LANES.min(outputs - panel * LANES) {
-                let row = &rows[(panel * LANES + lane) * stride..][..inputs];
-                lines.iter_mut().zip(row).for_each(|(line, value)| line.0[lane] = *value);
-            }
-        }
-        matrix
-    }
-
-    /// Lays out columns of `outputs` values that are `stride` apart: `inputs` of them.
-    pub(super) fn of_strided_columns(isa: Isa, columns: &[f32], stride: usize, outputs: usize, inputs: usize) -> Self {
-        let mut matrix = Self::zeros(isa, outputs, inputs);
-        for (panel, lines) in matrix.lines.chunks_exact_mut(inputs.max(1)).enumerate() {
-            let first = panel * LANES;
-            let count = LANES.min(outputs - first);
-            for (input, line) in lines.iter_mut().enumerate() {
-                line.0[..count].copy_from_slice(&columns[input * stride + first..][..count]);
-            }
-        }
-        matrix
+    /// The same matrix with outputs that are 0 up to a whole panel.
+    pub(super) fn filled_up(mut self) -> Self {
+        self.outputs = self.outputs.next_multiple_of(LANES);
+        self
     }
 
     /// Values of a row of the product.
@@ -109,7 +125,14 @@ struct FloatTiles<'a> {
 
 impl Tiles for FloatTiles<'_> {
     #[inline(always)]
-    unsafe fn tile<L: Lanes, const R: usize, const P: usize>(self, l: L, row: usize, panel: usize) {
+    fn stored(self) -> Stored {
+        let (lines, steps) = (&self.matrix.lines, self.matrix.inputs);
+        let panels = self.matrix.outputs.div_ceil(LANES);
+        Stored { start: lines.as_ptr().cast(), panel: steps * size_of::<[f32; LANES]>(), panels, steps }
+    }
+
+    #[inline(always)]
+    unsafe fn tile<L: Lanes, const R: usize, const P: usize>(self, l: L, row: usize, panel: usize, ahead: Ahead) {
         let inputs = self.matrix.inputs;
         let mut sums = [[l.splat(0.0); P]; R];
         // SAFETY: `R` rows of `inputs` numbers and `P` panels of as many lines exist, as the caller promises.
@@ -117,9 +140,10 @@ impl Tiles for FloatTiles<'_> {
             let x = self.x.as_ptr().add(row * self.stride);
             let w = self.matrix.lines.as_ptr().add(panel * inputs);
             for k in 0..inputs {
+                ahead.fetch(l, k);
                 let mut weights = [l.splat(0.0); P];
                 for (p, weights) in weights.iter_mut().enumerate() {
-                    *weights = l.load(&(*w.add(p * inputs + k)).0);
+                    *weights = l.load(&*w.add(p * inputs + k));
                 }
                 for (r, sums) in sums.iter_mut().enumerate() {
                     let x = l.splat(*x.add(r * self.stride + k));
@@ -168,6 +192,9 @@ mod tests {
                 let w: Vec<f32> = (0..inputs * outputs).map(|i| value(i * 3 + 1)).collect();
                 let bias: Vec<f32> = (0..outputs).map(|o| value(o * 7)).collect();
                 let matrix = FloatMatrix::of_columns(isa, &w, outputs);
+                let bytes: Vec<u8> = std::iter::once(0).chain(w.iter().flat_map(|value| value.to_le_bytes())).collect();
+                let of_bytes = FloatMatrix::of_column_bytes(isa, &bytes[1..], outputs);
+                assert_eq!(*matrix.lines, *of_bytes.lines);
                 for relu in [false, true] {
                     let mut y = vec![f32::NAN; rows * outputs];
                     let finish = Finish { bias: Some(&bias), relu };

@@ -2,6 +2,8 @@
 
 use syrinx_plugin_common::kernels::{Isa, Kernel, LANES, Lanes, Parallel, Shared};
 
+use super::columns::Columns;
+
 /// Frames of one task.
 const BLOCK: usize = 64;
 
@@ -39,10 +41,11 @@ impl Memory {
     ///
     /// # Errors
     /// Says which extents don't fit.
-    pub fn run(&self, x: &[f32], mask: &[f32], out: &mut [f32], parallel: &Parallel<'_>) -> Result<(), String> {
+    pub fn run(&self, x: Columns<'_>, mask: &[f32], out: &mut [f32], parallel: &Parallel<'_>) -> Result<(), String> {
         let frames = mask.len();
-        if x.len() != frames * self.channels || out.len() != x.len() {
-            return Err(format!("{} values for {frames} frames of {} channels", x.len(), self.channels));
+        let fits = x.is_whole() && x.rows() == frames && x.width == self.channels;
+        if !fits || out.len() != frames * self.channels {
+            return Err(format!("{} · {} values for {frames} frames of {} channels", x.rows(), x.width, self.channels));
         }
         let shared = Shared::new(out);
         parallel(frames.div_ceil(BLOCK), &|task| {
@@ -59,7 +62,7 @@ impl Memory {
 /// One frame.
 struct Frame<'a> {
     memory: &'a Memory,
-    x: &'a [f32],
+    x: Columns<'a>,
     mask: &'a [f32],
     frame: usize,
     out: &'a mut [f32],
@@ -85,7 +88,7 @@ impl Kernel for Frame<'_> {
             for tap in first..last {
                 let from = frame + tap - memory.left;
                 if mask[from] != 0.0
-                    && let Some(x) = x[from * channels + block * LANES..].first_chunk()
+                    && let Some(x) = x.from(from, block * LANES).first_chunk()
                     && let Some(weights) = memory.weights[tap * channels + block * LANES..].first_chunk()
                 {
                     sums = l.mul_add(l.load(x), l.load(weights), sums);
@@ -99,7 +102,7 @@ impl Kernel for Frame<'_> {
                 let from = frame + tap - memory.left;
                 if mask[from] != 0.0 {
                     let channel = rest_start + lane;
-                    *out += x[from * channels + channel] * memory.weights[tap * channels + channel];
+                    *out += x.from(from, channel)[0] * memory.weights[tap * channels + channel];
                 }
             }
         }
@@ -119,7 +122,8 @@ mod tests {
                 let w: Vec<f32> = (0..channels * taps).map(|i| (i as f32 * 1.3).cos()).collect();
                 let mask: Vec<f32> = (0..frames).map(|t| f32::from(u8::from(t < counted))).collect();
                 let mut out = vec![f32::NAN; x.len()];
-                Memory::new(isa, &w, channels, left).unwrap().run(&x, &mask, &mut out, &one_after_the_other).unwrap();
+                let memory = Memory::new(isa, &w, channels, left).unwrap();
+                memory.run(Columns::all(&x, channels), &mask, &mut out, &one_after_the_other).unwrap();
                 for (at, got) in out.iter().enumerate() {
                     let (t, c) = (at / channels, at % channels);
                     let heard = |t: usize| f64::from(x[t * channels + c]);

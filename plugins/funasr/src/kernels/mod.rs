@@ -2,6 +2,7 @@
 
 mod attention;
 mod bytes;
+mod columns;
 mod float;
 mod line;
 mod memory;
@@ -9,6 +10,7 @@ mod sweep;
 
 pub use attention::{Attention, Keys};
 pub use bytes::ByteMatrix;
+pub use columns::Columns;
 pub use float::FloatMatrix;
 pub use memory::Memory;
 pub use sweep::Finish;

@@ -1,5 +1,6 @@
 //! The way through a product `x Wᵀ`: tiles of some rows by some panels of sixteen outputs, whose sums stay in registers while the columns
-//! pass by; blocks of rows stay in the second-level cache while the panels pass by.
+//! pass by; blocks of rows stay in the second-level cache while the panels pass by. Weights come from memory, so while the rows pass by
+//! two panels, the caches are told to fetch the next two: with a second of speech, waiting for them would take as long as computing.
 
 use std::ops::Range;
 
@@ -86,53 +87,135 @@ impl Place<'_> {
     }
 }
 
+/// Bytes that caches fetch at a time.
+const CACHE_LINE: usize = 64;
+/// Rows of a tile of one panel, and of two, whose sums fit into registers.
+const TALLEST: [usize; 2] = [6, 12];
+
+/// Where the weights of a matrix are.
+#[derive(Clone, Copy)]
+pub(super) struct Stored {
+    /// The first panel.
+    pub(super) start: *const u8,
+    /// Bytes of a panel.
+    pub(super) panel: usize,
+    pub(super) panels: usize,
+    /// Columns, or groups of columns that pass by at once.
+    pub(super) steps: usize,
+}
+
+/// A part of the weights that come next, to be fetched while a tile is computed.
+#[derive(Clone, Copy)]
+pub(super) struct Ahead {
+    start: *const u8,
+    /// Bytes that are fetched with each step of the tile.
+    stride: usize,
+}
+
+impl Ahead {
+    /// The first of `tiles` parts of what comes after the `wide` panels from `panel` on. Behind the last panel there is nothing more.
+    fn new(stored: Stored, panel: usize, wide: usize, tiles: usize) -> Self {
+        let next = panel + wide;
+        let bytes = stored.panel * wide.min(stored.panels.saturating_sub(next));
+        let stride = bytes.div_ceil((stored.steps * tiles).max(1));
+        Self { start: stored.start.wrapping_add(next * stored.panel), stride }
+    }
+
+    /// The part after this one.
+    fn next(self, steps: usize) -> Self {
+        Self { start: self.start.wrapping_add(self.stride * steps), ..self }
+    }
+
+    /// Has the caches fetch what belongs to a step.
+    #[inline(always)]
+    pub(super) fn fetch<L: Lanes>(self, l: L, step: usize) {
+        let at = self.start.wrapping_add(step * self.stride);
+        l.prefetch_second_level(at);
+        if self.stride > CACHE_LINE {
+            l.prefetch_second_level(at.wrapping_add(CACHE_LINE));
+        }
+    }
+}
+
 /// Tiles of one kind of numbers.
 pub(super) trait Tiles: Copy {
-    /// Computes and stores the outputs of `R` rows from `row` on and `P` panels from `panel` on.
+    /// Where the weights are.
+    fn stored(self) -> Stored;
+
+    /// Computes and stores the outputs of `R` rows from `row` on and `P` panels from `panel` on, and fetches what comes next.
     ///
     /// # Safety
     /// They exist, and nobody else uses those outputs meanwhile.
-    unsafe fn tile<L: Lanes, const R: usize, const P: usize>(self, l: L, row: usize, panel: usize);
+    unsafe fn tile<L: Lanes, const R: usize, const P: usize>(self, l: L, row: usize, panel: usize, ahead: Ahead);
 }
 
-/// Computes a block of outputs.
+/// Computes a block of outputs, in tiles of about the same height: low ones have too few sums to keep the arithmetic units busy.
 ///
 /// # Safety
 /// As [`Tiles::tile`], of all rows and panels.
 #[inline(always)]
 pub(super) unsafe fn sweep<L: Lanes, T: Tiles>(l: L, tiles: T, rows: Range<usize>, panels: Range<usize>) {
+    let stored = tiles.stored();
     let mut panel = panels.start;
     while panel < panels.end {
         let wide = if L::PANELS == 2 && panels.end - panel >= 2 { 2 } else { 1 };
+        let count = rows.len().div_ceil(TALLEST[wide - 1]);
+        let mut ahead = Ahead::new(stored, panel, wide, count);
         let mut row = rows.start;
-        while row < rows.end {
+        for left in (1..=count).rev() {
+            let height = (rows.end - row).div_ceil(left);
             // SAFETY: rows and panels are within those given.
-            row += unsafe {
-                match (rows.end - row, wide) {
-                    (12.., 2) => tile::<L, T, 12, 2>(l, tiles, row, panel),
-                    (8.., 2) => tile::<L, T, 8, 2>(l, tiles, row, panel),
-                    (6.., 2) => tile::<L, T, 6, 2>(l, tiles, row, panel),
-                    (4.., 2) => tile::<L, T, 4, 2>(l, tiles, row, panel),
-                    (2.., 2) => tile::<L, T, 2, 2>(l, tiles, row, panel),
-                    (1, 2) => tile::<L, T, 1, 2>(l, tiles, row, panel),
-                    (6.., _) => tile::<L, T, 6, 1>(l, tiles, row, panel),
-                    (4.., _) => tile::<L, T, 4, 1>(l, tiles, row, panel),
-                    (2.., _) => tile::<L, T, 2, 1>(l, tiles, row, panel),
-                    _ => tile::<L, T, 1, 1>(l, tiles, row, panel),
+            unsafe {
+                if wide == 2 {
+                    tall::<L, T>(l, tiles, [row, panel], height, ahead);
+                } else {
+                    low::<L, T, 1>(l, tiles, [row, panel], height, ahead);
                 }
-            };
+            }
+            row += height;
+            ahead = ahead.next(stored.steps);
         }
         panel += wide;
     }
 }
 
+/// A tile of two panels.
+///
 /// # Safety
 /// As [`Tiles::tile`].
 #[inline(always)]
-unsafe fn tile<L: Lanes, T: Tiles, const R: usize, const P: usize>(l: L, tiles: T, row: usize, panel: usize) -> usize {
+unsafe fn tall<L: Lanes, T: Tiles>(l: L, tiles: T, at: [usize; 2], height: usize, ahead: Ahead) {
     // SAFETY: the caller's promise.
-    unsafe { tiles.tile::<L, R, P>(l, row, panel) };
-    R
+    unsafe {
+        match height {
+            12 => tiles.tile::<L, 12, 2>(l, at[0], at[1], ahead),
+            11 => tiles.tile::<L, 11, 2>(l, at[0], at[1], ahead),
+            10 => tiles.tile::<L, 10, 2>(l, at[0], at[1], ahead),
+            9 => tiles.tile::<L, 9, 2>(l, at[0], at[1], ahead),
+            8 => tiles.tile::<L, 8, 2>(l, at[0], at[1], ahead),
+            7 => tiles.tile::<L, 7, 2>(l, at[0], at[1], ahead),
+            _ => low::<L, T, 2>(l, tiles, at, height, ahead),
+        }
+    }
+}
+
+/// A tile of at most six rows.
+///
+/// # Safety
+/// As [`Tiles::tile`].
+#[inline(always)]
+unsafe fn low<L: Lanes, T: Tiles, const P: usize>(l: L, tiles: T, at: [usize; 2], height: usize, ahead: Ahead) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        match height {
+            6 => tiles.tile::<L, 6, P>(l, at[0], at[1], ahead),
+            5 => tiles.tile::<L, 5, P>(l, at[0], at[1], ahead),
+            4 => tiles.tile::<L, 4, P>(l, at[0], at[1], ahead),
+            3 => tiles.tile::<L, 3, P>(l, at[0], at[1], ahead),
+            2 => tiles.tile::<L, 2, P>(l, at[0], at[1], ahead),
+            _ => tiles.tile::<L, 1, P>(l, at[0], at[1], ahead),
+        }
+    }
 }
 
 /// A product divided into tasks.

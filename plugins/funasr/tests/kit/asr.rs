@@ -56,34 +56,40 @@ pub(crate) fn recognize(
     utterances: &[Features],
     asked: &Generate,
 ) -> Result<Vec<Utterance>, String> {
-    let one = |features: &Features| -> Result<Utterance, String> {
-        match recognizer {
-            Recognizer::Paraformer(paraformer) => {
-                let hotwords = match &asked.hotword {
-                    Some(text) if paraformer.takes_hotwords() => {
-                        let words = tokenize(text, false, paraformer.spelling(), paraformer.tokens());
-                        let words = words.map_err(|error| error.to_string())?;
-                        paraformer.embed(&words, 1.0).map_err(|error| error.to_string())?
-                    }
-                    _ => None,
-                };
-                let decoded = paraformer.decode(&[features], hotwords.as_ref()).map_err(|error| error.to_string())?;
-                let timed = paraformer.has_timestamps() || asked.output_timestamp;
-                Ok(paraformer.utterance(&decoded[0], timed))
-            }
-            Recognizer::SenseVoice(sensevoice) => {
-                let options = SenseVoiceOptions {
-                    language: language_query(asked.language.as_deref().unwrap_or("auto")),
-                    use_itn: asked.use_itn,
-                    ban_emo_unk: asked.ban_emo_unk,
-                    timed: asked.output_timestamp,
-                };
-                let mut found = sensevoice.decode(&[features], options).map_err(|error| error.to_string())?;
-                Ok(found.remove(0))
-            }
+    let alone = utterances.iter().map(|features| recognize_together(recognizer, &[features], asked));
+    Ok(alone.collect::<Result<Vec<_>, _>>()?.concat())
+}
+
+/// Recognises utterances in one batch.
+fn recognize_together(
+    recognizer: &Recognizer,
+    utterances: &[&Features],
+    asked: &Generate,
+) -> Result<Vec<Utterance>, String> {
+    match recognizer {
+        Recognizer::Paraformer(paraformer) => {
+            let hotwords = match &asked.hotword {
+                Some(text) if paraformer.takes_hotwords() => {
+                    let words = tokenize(text, false, paraformer.spelling(), paraformer.tokens());
+                    let words = words.map_err(|error| error.to_string())?;
+                    paraformer.embed(&words, 1.0).map_err(|error| error.to_string())?
+                }
+                _ => None,
+            };
+            let decoded = paraformer.decode(utterances, hotwords.as_ref()).map_err(|error| error.to_string())?;
+            let timed = paraformer.has_timestamps() || asked.output_timestamp;
+            Ok(decoded.iter().map(|decoded| paraformer.utterance(decoded, timed)).collect())
         }
-    };
-    utterances.iter().map(one).collect()
+        Recognizer::SenseVoice(sensevoice) => {
+            let options = SenseVoiceOptions {
+                language: language_query(asked.language.as_deref().unwrap_or("auto")),
+                use_itn: asked.use_itn,
+                ban_emo_unk: asked.ban_emo_unk,
+                timed: asked.output_timestamp,
+            };
+            sensevoice.decode(utterances, options).map_err(|error| error.to_string())
+        }
+    }
 }
 
 /// An utterance as the reference tells it.
@@ -113,15 +119,8 @@ fn generate(case: &Case) -> Result<Got, String> {
         }
         let utterance = recognize(&recognizer, std::slice::from_ref(&features), &asked)?.remove(0);
         let longer = front.features(&[&samples[..], &[0.01; 20_000]].concat());
-        let together = match &*recognizer {
-            Recognizer::Paraformer(paraformer) if asked.hotword.is_none() => {
-                let decoded = paraformer.decode(&[&features, &longer], None).map_err(|error| error.to_string())?;
-                let timed = paraformer.has_timestamps() || asked.output_timestamp;
-                Some(paraformer.utterance(&decoded[0], timed))
-            }
-            _ => None,
-        };
-        if let Some(together) = together.filter(|together| *together != utterance) {
+        let together = recognize_together(&recognizer, &[&features, &longer], &asked)?.remove(0);
+        if together != utterance {
             return Err(format!("alone it is {utterance:?}, in a batch {together:?}"));
         }
         results.push(told(&recognizer, &utterance));

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use serde::Deserialize;
 use syrinx_plugin_common::kits::Case;
 use syrinx_plugin_common::onnx::{LIBRARY_PATH_VARIABLE, Runtime, SessionOptions, find_library};
+use syrinx_plugin_common::testing::recording;
 use syrinx_plugin_funasr::accelerate::{NetworkOptions, Precision};
 use syrinx_plugin_funasr::config::ModelFiles;
 use syrinx_plugin_funasr::error::FunasrError;
@@ -122,7 +123,7 @@ pub(crate) fn samples(case: &Case) -> Result<Vec<f32>, String> {
     let clips: Vec<Clip> = case.param("audio")?;
     let mut samples = Vec::new();
     for clip in clips {
-        samples.extend_from_slice(&wav(&case.root.join(&clip.file))?[clip.start..clip.end]);
+        samples.extend_from_slice(&recording(&case.root.join(&clip.file))?[clip.start..clip.end]);
     }
     Ok(samples)
 }
@@ -132,20 +133,4 @@ pub(crate) fn scaled(case: &Case, name: &str) -> Result<Vec<f32>, String> {
     let tensor = case.tensor(name)?;
     let scale = if tensor.to_i64().is_ok() { 32768.0 } else { 1.0 };
     Ok(tensor.to_f32().into_iter().map(|sample| sample / scale).collect())
-}
-
-/// Samples of a 16-bit mono WAV file.
-fn wav(path: &Path) -> Result<Vec<f32>, String> {
-    let bytes = std::fs::read(path).map_err(|error| format!("{}: {error}", path.display()))?;
-    let mut at = 12;
-    while let Some(header) = bytes.get(at..at + 8) {
-        let size = u32::from_le_bytes(header[4..].try_into().unwrap_or_default()) as usize;
-        if &header[..4] == b"data" {
-            let data = bytes.get(at + 8..at + 8 + size).unwrap_or_default();
-            let (samples, _) = data.as_chunks::<2>();
-            return Ok(samples.iter().map(|&pair| f32::from(i16::from_le_bytes(pair)) / 32768.0).collect());
-        }
-        at += 8 + size + size % 2;
-    }
-    Err(format!("{} has no samples", path.display()))
 }
