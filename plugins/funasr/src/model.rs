@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use syrinx_plugin_api::{
     Ability, Error, Granularity, Host, Level, LoadRequest, Model, ModelCard, Object, TranscribeRequest, TranscriptSink,
 };
+use syrinx_plugin_common::kernels::Isa;
 use syrinx_plugin_common::onnx::{Device, OnnxError, Runtime, SessionOptions, Severity, find_library};
 
 use crate::accelerate::{NetworkOptions, Precision};
@@ -131,7 +132,9 @@ impl Funasr {
         if dtype == Dtype::Int8 && device != Device::Cpu {
             return Err(Error::invalid_input("dtype", "int8 is for the processor: leave out dtype on other devices"));
         }
-        let precision = if dtype == Dtype::Int8 { Precision::Int8 } else { Precision::Kept };
+        // Where there are no vectors the runtime does the products, in the numbers of the files.
+        let quantizes = dtype == Dtype::Int8 && Isa::best().has_vectors();
+        let precision = if quantizes { Precision::Int8 } else { Precision::Kept };
 
         host.progress(0.0, "loading ONNX Runtime");
         let provided = host.runtime_library(RUNTIME);
@@ -195,7 +198,7 @@ impl Funasr {
             let message = "speakers are told apart by stretches of speech: vad_model can't be \"none\" with spk_model";
             return Err(Error::invalid_input("vad_model", message));
         }
-        let is_quantized = dtype == Dtype::Int8
+        let is_quantized = quantizes
             || files.graph("model", quantized).is_some_and(|path| path.to_string_lossy().ends_with("_quant.onnx"));
         Ok(Self {
             frontend,

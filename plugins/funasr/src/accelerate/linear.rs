@@ -182,8 +182,10 @@ impl<'g> Found<'g> {
         })
     }
 
-    /// The weights, if they are a matrix that the kernels can do.
+    /// The weights, if they are a matrix that the kernels can do, and faster than the runtime.
     fn matrix(&self, graph: &GraphModel<'_>, weights: &Weights<'_>) -> Option<Matrix> {
+        let is_faster = if self.bytes.is_some() { weights.isa.multiplies_bytes() } else { weights.isa.has_vectors() };
+        is_faster.then_some(())?;
         // Weights of floats are laid out from where they lie in the file, most of them.
         if self.bytes.is_none()
             && weights.precision == Precision::Kept
