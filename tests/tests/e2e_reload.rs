@@ -441,8 +441,9 @@ fn at_the_start_files_come_in_the_order_of_their_names() {
     // As often as they are told at the start: whatever is looked at again comes later.
     let told: Vec<String> = told
         .filter_map(|line| {
-            let name =
-                contents.map(|(name, _)| name).into_iter().find(|name| line.contains(&format!("/lib{name}.so")))?;
+            // Refusals name other files after it.
+            let path = line.split("path=").nth(1)?.split(' ').next()?;
+            let (name, _) = contents.into_iter().find(|(name, _)| path.ends_with(&fixtures::library_name(name)))?;
             Some(format!("{name} {}", state(line)))
         })
         .collect();
