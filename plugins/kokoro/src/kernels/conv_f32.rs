@@ -1,10 +1,10 @@
 //! One-dimensional convolution of floats, laid out like the one of bytes: time along the vectors, a tap is a shifted read, nothing is
 //! copied once per tap.
 
-use syrinx_plugin_common::kernels::{Isa, Kernel, LANES, Lanes, Parallel, Shared};
+use syrinx_plugin_common::kernels::{Isa, LANES, Lanes, Parallel, Shared};
 
 use super::conv_u8::ConvShape;
-use super::tile::{LARGE, SMALL, Sums, extents};
+use super::tile::{Fitting, LARGE, Sums, Tile, extents};
 
 /// The weights of a convolution, laid out for the processor.
 #[derive(Debug)]
@@ -92,13 +92,13 @@ impl FloatConv {
         let (time, outputs) = extents(self.isa);
         assert!(x.len() >= (inputs - 1) * row + self.shape.reach() + time, "a tile within the input");
         let weights = &self.weights[block * inputs * taps * outputs..][..inputs * taps * outputs];
-        self.isa.run(Tile { x, row, weights, inputs, taps, dilation, sums });
+        self.isa.run(Fitting(FloatTile { x, row, weights, inputs, taps, dilation, sums }));
     }
 }
 
 /// A tile: `x` holds `(inputs - 1) · row + (taps - 1) · dilation` values and those of the tile's time, `weights` is
 /// `[inputs, taps, outputs of the tile]`.
-struct Tile<'a> {
+struct FloatTile<'a> {
     x: &'a [f32],
     row: usize,
     weights: &'a [f32],
@@ -108,23 +108,9 @@ struct Tile<'a> {
     sums: &'a mut Sums<f32>,
 }
 
-impl Kernel for Tile<'_> {
-    type Output = ();
-
+impl Tile for FloatTile<'_> {
     #[inline(always)]
-    fn run<L: Lanes>(self, l: L) {
-        if L::PANELS == 2 {
-            self.of::<L, { LARGE.0 / LANES }, { LARGE.1 }>(l);
-        } else {
-            self.of::<L, { SMALL.0 / LANES }, { SMALL.1 }>(l);
-        }
-    }
-}
-
-impl Tile<'_> {
-    /// `V` vectors of time and `O` outputs.
-    #[inline(always)]
-    fn of<L: Lanes, const V: usize, const O: usize>(self, l: L) {
+    fn compute<L: Lanes, const V: usize, const O: usize>(self, l: L) {
         let mut partial = [[l.splat(0.0); V]; O];
         let mut weights = self.weights.as_ptr().cast::<[f32; O]>();
         for input in 0..self.inputs {

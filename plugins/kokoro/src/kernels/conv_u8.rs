@@ -6,7 +6,7 @@
 
 use syrinx_plugin_common::kernels::{Isa, Kernel, LANES, Lanes, Parallel, Shared};
 
-use super::tile::{LARGE, SMALL, Sums, extents};
+use super::tile::{Fitting, LARGE, Sums, Tile, extents};
 
 /// Extents of a convolution with stride 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -185,7 +185,7 @@ impl QuantizedConv {
         match &self.weights {
             PackedWeights::Bytes(weights) => {
                 let weights = &weights[block * steps * outputs..][..steps * outputs];
-                self.isa.run(Tile { x, weights, geometry, sums });
+                self.isa.run(Fitting(ByteTile { x, weights, geometry, sums }));
             }
             // SAFETY: there are words for processors with AVX2; the extents have been checked.
             #[cfg(target_arch = "x86_64")]
@@ -309,30 +309,16 @@ impl Kernel for Interleave<'_> {
 
 /// A tile of bytes: `x` holds `(quads - 1) · row + (taps - 1) · dilation` quads and those of the tile's time, `weights` is
 /// `[quads, taps, outputs of the tile]`.
-struct Tile<'a> {
+struct ByteTile<'a> {
     x: &'a [[u8; 4]],
     weights: &'a [[i8; 4]],
     geometry: Geometry,
     sums: &'a mut Sums<i32>,
 }
 
-impl Kernel for Tile<'_> {
-    type Output = ();
-
+impl Tile for ByteTile<'_> {
     #[inline(always)]
-    fn run<L: Lanes>(self, l: L) {
-        if L::PANELS == 2 {
-            self.of::<L, { LARGE.0 / LANES }, { LARGE.1 }>(l);
-        } else {
-            self.of::<L, { SMALL.0 / LANES }, { SMALL.1 }>(l);
-        }
-    }
-}
-
-impl Tile<'_> {
-    /// `V` vectors of time and `O` outputs.
-    #[inline(always)]
-    fn of<L: Lanes, const V: usize, const O: usize>(self, l: L) {
+    fn compute<L: Lanes, const V: usize, const O: usize>(self, l: L) {
         let Self { x, weights, geometry, sums } = self;
         let mut partial = [[l.splat_int(0); V]; O];
         let mut weights = weights.as_ptr().cast::<[[i8; 4]; O]>();
