@@ -129,11 +129,6 @@ pub(crate) fn devices() -> Vec<Device> {
     vec![Device { id: "cpu".to_owned(), name: std::env::consts::ARCH.to_owned(), memory_bytes: None }]
 }
 
-/// Bytes for people: 1 500 000 are `2 MB`.
-pub(crate) fn megabytes(bytes: u64) -> String {
-    format!("{} MB", bytes.div_ceil(1_000_000))
-}
-
 /// Bytes of memory that a process holds; none when there is no such process.
 #[cfg(unix)]
 pub(crate) fn resident_bytes(process: u32) -> Option<u64> {

@@ -38,4 +38,4 @@ pub use custom::{CustomModel, CustomModels, MOST_CUSTOM_MODELS, RegistrationErro
 pub use error::{Attempt, FetchError, Needed, StoreError};
 pub use fetch::http::Timeouts;
 pub use progress::{Progress, ProgressUpdate, Silent, Stage, TerminalProgress};
-pub use store::{CachedItem, FetchOptions, HubConfig, Kind, ModelFiles, Store, StoreConfig};
+pub use store::{CachedItem, FetchOptions, HubConfig, Kind, ModelFiles, Store, StoreConfig, megabytes};

@@ -2,6 +2,7 @@
 //! [`python::probe`](crate::python::probe).
 
 use std::{fs, path::Path};
+use syrinx_plugin_common::testing::wav_file;
 
 /// Mono 16-bit sound.
 #[derive(Clone, Debug, PartialEq)]
@@ -60,26 +61,8 @@ impl Sound {
 
     /// A RIFF file.
     pub fn to_wav(&self) -> Vec<u8> {
-        let size = self.samples.len() as u32 * 2;
-        let mut bytes = Vec::with_capacity(44 + size as usize);
-        bytes.extend(b"RIFF");
-        bytes.extend((36 + size).to_le_bytes());
-        bytes.extend(b"WAVEfmt ");
-        bytes.extend(16_u32.to_le_bytes());
-        for half in [1_u16, 1] {
-            bytes.extend(half.to_le_bytes());
-        }
-        bytes.extend(self.sample_rate.to_le_bytes());
-        bytes.extend((self.sample_rate * 2).to_le_bytes());
-        for half in [2_u16, 16] {
-            bytes.extend(half.to_le_bytes());
-        }
-        bytes.extend(b"data");
-        bytes.extend(size.to_le_bytes());
-        for sample in &self.samples {
-            bytes.extend(((sample * 32767.0) as i16).to_le_bytes());
-        }
-        bytes
+        let samples: Vec<i16> = self.samples.iter().map(|sample| (sample * 32767.0) as i16).collect();
+        wav_file(&samples, self.sample_rate)
     }
 
     /// Length.

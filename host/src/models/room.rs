@@ -2,12 +2,12 @@
 //! go first; those that are in use or pinned stay.
 
 use super::{LaunchError, Models, Slot, State};
-use crate::machine::megabytes;
 use std::{
     path::Path,
     sync::{Arc, PoisonError},
     time::Instant,
 };
+use syrinx_registry::megabytes;
 
 /// Files of a model that are counted: many more than any has, should somebody name the root directory.
 const MOST_FILES: usize = 10_000;

@@ -11,11 +11,9 @@
 
 #[cfg(target_os = "linux")]
 use super::cgroup::Group;
-use crate::{
-    machine::{megabytes, resident_bytes},
-    models::WorkerLimits,
-};
+use crate::{machine::resident_bytes, models::WorkerLimits};
 use std::time::Duration;
+use syrinx_registry::megabytes;
 
 /// How often the memory is looked at.
 pub(super) const LOOK: Duration = Duration::from_millis(100);

@@ -1,15 +1,13 @@
 //! How far the smaller precisions are from float32; on a card with `SYRINX_KIT_DEVICE=cuda:0`, as the kit.
 
-use std::path::{Path, PathBuf};
-
 use syrinx_plugin_chattts::config::ModelFiles;
 use syrinx_plugin_chattts::generate::Kind;
 use syrinx_plugin_chattts::network::{LanguageModel, Place, Precision, Rows, Steps, Synthesizer, Utterance, values};
+use syrinx_plugin_common::kits;
 
 fn files() -> ModelFiles {
-    let root = std::env::var_os("SYRINX_KITS").map(PathBuf::from);
-    let kits = root.unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/kits"));
-    ModelFiles::open(&kits.join("chattts/models/tiny-a")).expect("the tiny model")
+    let kit = kits::folder("chattts").expect("it is in the project");
+    ModelFiles::open(&kit.join("models/tiny-a")).expect("the tiny model")
 }
 
 fn at(precision: Precision) -> Place {

@@ -307,7 +307,9 @@ pub(crate) fn ensure_space(path: &Path, bytes: u64) -> Result<(), String> {
     }
 }
 
-fn megabytes(bytes: u64) -> String {
+/// Bytes for people: 1 500 000 are `2 MB`.
+#[must_use]
+pub fn megabytes(bytes: u64) -> String {
     format!("{} MB", bytes.div_ceil(1_000_000))
 }
 

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 pub use config::{HubConfig, StoreConfig};
-pub use layout::Kind;
+pub use layout::{Kind, megabytes};
 pub(crate) use layout::{Layout, ensure_space};
 use layout::{Manifest, list_files};
 
