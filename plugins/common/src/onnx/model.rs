@@ -4,6 +4,7 @@
 //! Only what a rewriter looks at is decoded (nodes, initializers, names of outputs); everything else is carried along as it is. Source:
 //! `onnx/onnx.proto3` (messages `ModelProto`, `GraphProto`, `NodeProto`, `AttributeProto`, `TensorProto`).
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::graph::{Attribute, Element};
@@ -194,13 +195,17 @@ pub enum Values {
     I64(Vec<i64>),
 }
 
+/// Bytes of a constant from which on it is left where it lies. Smaller ones are copied: they lie between the large ones, and to read them again
+/// would get what is around them into memory, too, where the bytes are those of a mapped file.
+const LEFT_FROM: usize = 64 << 10;
+
 /// A constant tensor of a graph.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 struct Initializer<'a> {
-    encoded: &'a [u8],
+    encoded: Cow<'a, [u8]>,
 }
 
-/// A graph that can be changed. Borrows the constants from the bytes it was read from.
+/// A graph that can be changed. Borrows the large constants from the bytes it was read from.
 #[derive(Debug)]
 pub struct GraphModel<'a> {
     /// The model's other fields, encoded.
@@ -275,13 +280,13 @@ impl<'a> GraphModel<'a> {
                     if node.operator == "Constant"
                         && let (Some(name), Some(encoded)) = (node.outputs.first(), node_constant(&bytes[place])?)
                     {
-                        self.made.insert(name.clone(), Initializer { encoded });
+                        self.made.insert(name.clone(), Initializer::at(encoded));
                     }
                     self.nodes.push(node);
                 }
                 (field::GRAPH_INITIALIZER, Value::Bytes(tensor)) => {
                     let encoded = &bytes[tensor];
-                    self.initializers.insert(message_name(encoded, field::TENSOR_NAME)?, Initializer { encoded });
+                    self.initializers.insert(message_name(encoded, field::TENSOR_NAME)?, Initializer::at(encoded));
                 }
                 (field::GRAPH_INPUT, Value::Bytes(port)) => self.inputs.push(Port::read(&bytes[port])?),
                 (field::GRAPH_OUTPUT, Value::Bytes(port)) => self.outputs.push(Port::read(&bytes[port])?),
@@ -301,10 +306,10 @@ impl<'a> GraphModel<'a> {
         self.initializers.get(name).or_else(|| self.made.get(name))?.read().ok().flatten()
     }
 
-    /// Shape and bytes of the constant `name`, whose values are 32-bit floats, where they lie in the file.
+    /// Shape and bytes of the constant `name`, whose values are 32-bit floats, where they lie in the file. `None` also for a small one.
     #[must_use]
     pub fn float_bytes(&self, name: &str) -> Option<(Vec<usize>, &'a [u8])> {
-        let bytes = self.initializers.get(name)?.encoded;
+        let Cow::Borrowed(bytes) = self.initializers.get(name)?.encoded else { return None };
         let (mut shape, mut is_float, mut raw) = (Vec::new(), false, None);
         for found in Fields::new(bytes, 0..bytes.len()) {
             match found.ok()? {
@@ -434,7 +439,7 @@ impl<'a> GraphModel<'a> {
         }
         for (name, initializer) in &self.initializers {
             if used.contains(name.as_str()) {
-                put_bytes(&mut graph, field::GRAPH_INITIALIZER, initializer.encoded);
+                put_bytes(&mut graph, field::GRAPH_INITIALIZER, &initializer.encoded);
             }
         }
         let mut model = Vec::with_capacity(graph.len() + self.model_rest.len() + 64);
@@ -457,9 +462,14 @@ fn message_name(bytes: &[u8], number: u64) -> Result<String, WireError> {
     Ok(String::new())
 }
 
-impl Initializer<'_> {
+impl<'a> Initializer<'a> {
+    fn at(encoded: &'a [u8]) -> Self {
+        let is_left = encoded.len() >= LEFT_FROM;
+        Self { encoded: if is_left { Cow::Borrowed(encoded) } else { Cow::Owned(encoded.to_vec()) } }
+    }
+
     fn read(&self) -> Result<Option<(Vec<usize>, Values)>, WireError> {
-        let bytes = self.encoded;
+        let bytes = &*self.encoded;
         let (mut shape, mut element, mut raw) = (Vec::new(), 0, None);
         let (mut integers, mut floats) = (Vec::new(), Vec::new());
         for found in Fields::new(bytes, 0..bytes.len()) {

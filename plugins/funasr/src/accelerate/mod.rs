@@ -178,6 +178,8 @@ struct Accelerated {
 fn accelerated(content: &Content<'_>, options: &NetworkOptions, usage: Use<'_>) -> Option<Accelerated> {
     let isa = Isa::best();
     let mut graph = GraphModel::parse(content.bytes()).ok()?;
+    // What lies between the weights is copied now.
+    content.forget();
     let weights = Weights { content, isa, precision: options.precision, read: Cell::new(0) };
     let scores = if let Use::Recognition(scores) = usage { Some(scores) } else { None };
     let head = scores.and_then(|scores| {
